@@ -1,0 +1,81 @@
+# Two commands for people: make demo, make test. `make` alone lists the rest.
+# Another Python:       make demo PYTHON=python3.12
+# Other pip options:    make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# Some of the tests:    make test PYTEST_FLAGS="-k tiles"
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
+
+# A stamp stands for an installed environment; it is remade when one of these files changes.
+NEEDS := requirements.txt constraints.txt pyproject.toml
+DEMO_STAMP := $(VENV)/installed-demo
+TEST_STAMP := $(VENV)/installed-test
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format benchmarks chromium clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: $(DEMO_STAMP) ## Install what the demo needs and open it on the bundled models
+	@$(BIN)/python app.py
+
+test: $(TEST_STAMP) chromium lint ## Install what the tests need and run all of them
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(TEST_STAMP) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict hf_unet
+
+format: $(TEST_STAMP) ## Rewrite the code in the house's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+benchmarks: $(TEST_STAMP) ## Run every benchmark, one after another
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## Remove the environment, caches and built packages (never runs/)
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .gradio
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no $(PYTHON) here: install Python 3.10 to 3.13, or name one (make PYTHON=python3.12)."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "hf-unet needs Python 3.10 to 3.13, and this is $$($(PYTHON) --version): name another (make PYTHON=python3.12)."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module: install it (on Debian and Ubuntu: apt-get install python3-venv)."; exit 1; }
+	@echo "Making the environment $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(DEMO_STAMP): $(NEEDS) | $(BIN)/python
+	@echo "Installing what the demo needs (some minutes the first time)"
+	@$(PIP_INSTALL) -r requirements.txt -e .
+	@touch $@
+
+$(TEST_STAMP): $(NEEDS) | $(BIN)/python
+	@echo "Installing what the tests need (some minutes the first time)"
+	@$(PIP_INSTALL) -e ".[demo,train,test]"
+	@touch $@
+
+# The demo's test drives Debian's own Chromium; elsewhere any Chromium on the PATH will do.
+chromium:
+	@if command -v chromium >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "There is no chromium on the PATH: the tests marked browser need one, please install it."; \
+	elif [ "$$(id -u)" = 0 ]; then \
+	  echo "Installing Debian's chromium, for the demo's test"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then \
+	  echo "Installing Debian's chromium with sudo, for the demo's test"; \
+	  sudo apt-get update -qq && sudo DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	else \
+	  echo "There is no chromium here, and only root can install it: the tests marked browser need it (sudo apt-get install chromium)."; \
+	fi

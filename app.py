@@ -1,0 +1,350 @@
+"""The demo: upload an image, see its mask, its Dice and its weight map. Calls hf_unet and draws.
+
+Run it with ``python app.py``; on a Space the same file is run. Every function stands at module
+level and is also an endpoint for gradio_client.
+"""
+
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_unet.display import displayed, draw_tiles
+from hf_unet.errors import ModelError
+from hf_unet.images import ScienceImage, read_image
+from hf_unet.instances import separate_touching
+from hf_unet.labels import Labels, read_labels
+from hf_unet.metrics import average_precision, class_counts, scores_per_image
+from hf_unet.model import load_network
+from hf_unet.network import SegmentationNetwork
+from hf_unet.segmentation import Segmentation
+from hf_unet.tiles import read_tile
+from hf_unet.weight_map import instance_distances, weight_map_from_distances
+
+HERE = Path(__file__).resolve().parent
+MODELS = HERE / "models"
+EXAMPLES = HERE / "spaces" / "examples"
+MAX_PIXELS = 100_000_000
+SHOWN_SIDE = 2048
+"""Pictures in the page are shrunk to this side; files to download never are."""
+
+TITLE = """# U-Net
+Segment a microscope image by overlap-tile, as in [Ronneberger, Fischer and Brox (2015)](https://arxiv.org/abs/1505.04597).
+Images may have 8 or 16 bits, floats or several pages; what you upload is read as it is."""
+
+EXAMPLE_ROWS = (
+    ("Nuclei, 16 bits, with ground truth", "nuclei.tif", "nuclei_truth.tif", "nuclei"),
+    ("Nuclei, 8 bits", "nuclei_8bit.png", None, "nuclei"),
+)
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one person's page shows, kept for the sliders and the download."""
+
+    result: Segmentation
+    name: str
+    distances: tuple[NDArray[np.float32], NDArray[np.float32]]
+    source: str
+
+
+def bundled_models() -> list[str]:
+    """Names of the models in ``models/``."""
+    return sorted(path.parent.name for path in MODELS.glob("*/config.json"))
+
+
+@lru_cache(maxsize=4)
+def load_model(name: str) -> SegmentationNetwork:
+    """A bundled model by its name, or one of the Hub by ``org/name`` or ``org/name@revision``."""
+    if name in bundled_models():
+        return load_network(MODELS / name)
+    repository, _, revision = name.partition("@")
+    if repository.count("/") != 1 or repository.startswith((".", "/", "~", "\\")):
+        known = ", ".join(bundled_models())
+        raise ModelError(f"There is no model {name!r}. Choose {known}, or org/name on the Hub.")
+    return load_network(repository, revision=revision or None)
+
+
+def segment(
+    image: str | None,
+    truth: str | None,
+    model: str,
+    page: float = 1,
+    progress: Any = gr.Progress(),  # noqa: B008  gradio finds it here
+) -> tuple[Shown, Picture, Picture, Picture, list[list[str]], str]:
+    """Segment an image by overlap-tile and, if there is a ground truth, score it.
+
+    Parameters
+    ----------
+    image
+        File of the image: PNG, TIFF, JPEG, BMP, WebP or GIF, of any bit depth.
+    truth
+        File of the ground truth, of the same size: class map or instance labels. May be left out.
+    model
+        Name of a bundled model, or ``org/name`` on the Hub.
+    page
+        Page of a multi-page file, from 1.
+
+    Returns
+    -------
+    Overlay, mask and tiles as pictures, the table of classes, and what was found in words.
+    """
+    if not image:
+        raise gr.Error("Choose an image first.", print_exception=False)
+    try:
+        network = load_model(model)
+        pixels = read_image(image, page=int(page) - 1, max_pixels=MAX_PIXELS)
+        labels = read_truth(truth, network, pixels) if truth else None
+        result = network.segment(pixels, progress=lambda n, of: progress((n, of), unit="tiles"))
+    except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
+        raise gr.Error(str(error), duration=None, print_exception=False) from error
+    instances = separate_touching(result.instances if labels is None else labels.instances())
+    shown = Shown(
+        result=result,
+        name=Path(image).stem,
+        distances=instance_distances(instances),
+        source="predicted mask" if labels is None else "ground truth",
+    )
+    return (
+        shown,
+        shrunk(np.asarray(result.overlay())),
+        shrunk(mask_picture(result)),
+        tile_picture(result),
+        table_of(result, labels),
+        findings(result, labels, pixels),
+    )
+
+
+def read_truth(path: str, network: SegmentationNetwork, pixels: ScienceImage) -> Labels:
+    """The ground truth in the network's classes; `LabelError` if it does not fit."""
+    kind = "multilabel" if network.multilabel else None
+    return read_labels(path, network.mask_classes, kind=kind, size=pixels.shape[1:])
+
+
+def table_of(result: Segmentation, labels: Labels | None) -> list[list[str]]:
+    """Rows of class, area, share of the image, Dice and IoU (a dash without ground truth)."""
+    total = result.plan.height * result.plan.width
+    rows = [
+        [name, f"{area:,}", f"{area / total:.1%}", "-", "-"] for name, area in result.areas.items()
+    ]
+    if labels is not None:
+        truth = labels.stack() if result.multilabel else labels.class_map()
+        scores = scores_per_image([class_counts(truth, result.mask, len(result.classes))])
+        for row, dice, iou in zip(rows, scores.dice, scores.iou, strict=True):
+            row[3:] = ["absent" if np.isnan(v) else f"{v:.4f}" for v in (dice, iou)]
+    return rows
+
+
+def findings(result: Segmentation, labels: Labels | None, pixels: ScienceImage) -> str:
+    """What was read and found, in a few sentences."""
+    plan, count = result.plan, len(result.objects.class_of)
+    channels = "channel" if len(pixels) == 1 else "channels"
+    lines = [
+        f"**Image:** {plan.width} x {plan.height} pixels, {len(pixels)} {channels} of "
+        f"{pixels.bit_depth} bits"
+        + (f", page {pixels.page + 1} of {pixels.pages}" if pixels.pages > 1 else "")
+        + f". **Found:** {count:,} instances in {len(plan.tiles)} "
+        + ("tile" if len(plan.tiles) == 1 else "tiles")
+        + f" of {plan.side[1]} x {plan.side[0]} pixels, margin {plan.margin}."
+    ]
+    if labels is None:
+        lines.append("Upload a ground truth to see Dice and IoU.")
+        return "\n\n".join(lines)
+    lines.append(
+        f"**Ground truth:** {labels.found}. Dice and IoU are of this one image; a class in "
+        "neither truth nor prediction is called absent."
+    )
+    if labels.kind == "instances":
+        precision = average_precision(labels.instances(), result.instances, (0.5,))[0]
+        lines[-1] += f" Average precision of the instances at IoU 0.5: **{precision:.3f}**."
+    return "\n\n".join(lines)
+
+
+def weight_map(shown: Shown | None, w0: float = 10.0, sigma: float = 5.0) -> tuple[Picture, str]:
+    """Boundary weight map of the image segmented last: the paper's eq. 2.
+
+    Parameters
+    ----------
+    w0
+        Weight of the separation border, 0 or more.
+    sigma
+        Its width in pixels, above 0.
+
+    Returns
+    -------
+    The map as a picture, and its range in words.
+    """
+    if shown is None:
+        raise gr.Error("Segment an image first.", print_exception=False)
+    weights = weight_map_from_distances(*shown.distances, w0=w0, sigma=sigma)
+    low, high = float(weights.min()), float(weights.max())
+    scaled = shrunk((weights - low) / max(high - low, 1e-6))
+    colored = cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    legend = (
+        f"w(x) = w_c(x) + {w0:g} exp(-(d1 + d2)² / (2 · {sigma:g}²)), from the {shown.source}: "
+        f"black is **{low:.2f}**, yellow **{high:.2f}**. Touching instances are parted by a "
+        "border of background first, as for training."
+    )
+    return cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), legend
+
+
+def download(shown: Shown | None) -> str:
+    """Everything about the image segmented last, as one zip.
+
+    Returns
+    -------
+    Zip of the class mask (PNG), instances (TIFF), run lengths (CSV), outlines (GeoJSON), overlay
+    and settings.
+    """
+    if shown is None:
+        raise gr.Error("Segment an image first.", print_exception=False)
+    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR")))
+    saved = shown.result.save(folder / "result")
+    archive = folder / f"{shown.name}-segmented.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(saved.iterdir()):
+            file.write(path, path.name)
+    return str(archive)
+
+
+def shrunk(picture: NDArray[Any]) -> NDArray[Any]:
+    """The picture, its longer side at most ``SHOWN_SIDE`` pixels; no new values are mixed."""
+    factor = -(-max(picture.shape[:2]) // SHOWN_SIDE)
+    return np.ascontiguousarray(picture[::factor, ::factor])
+
+
+def mask_picture(result: Segmentation) -> Picture:
+    """The mask in the colours of its classes; of overlapping classes the last is on top."""
+    picture = np.zeros((result.plan.height, result.plan.width, 3), np.uint8)
+    for index, color in enumerate(result.rgb_colors.values()):
+        picture[result.class_pixels(index)] = color
+    return picture
+
+
+def tile_picture(result: Segmentation) -> Picture:
+    """The paper's figure 2: the mirrored image, what tiles decide, and what one of them sees."""
+    plan = result.plan
+    height, width = plan.height + 2 * plan.margin, plan.width + 2 * plan.margin
+    factor = -(-max(height, width) // SHOWN_SIDE)
+    mirrored = read_tile(result.image, -plan.margin, -plan.margin, height, width)
+    picture = displayed(mirrored[:, ::factor, ::factor])
+    return draw_tiles(picture, plan, factor)
+
+
+def example_rows() -> list[list[str | None]]:
+    """Files of the examples, image and truth, and the model that they are for."""
+    return [
+        [str(EXAMPLES / image), None if truth is None else str(EXAMPLES / truth), model]
+        for _, image, truth, model in EXAMPLE_ROWS
+    ]
+
+
+def build() -> gr.Blocks:
+    """Lay out the page."""
+    with gr.Blocks(title="U-Net", delete_cache=(3600, 3600), analytics_enabled=False) as page:
+        shown = gr.State(None)
+        gr.Markdown(TITLE)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                image = gr.File(label="Image", elem_id="image", height=120)
+                truth = gr.File(label="Ground truth (optional)", elem_id="truth", height=120)
+                model = gr.Dropdown(
+                    bundled_models(),
+                    value="nuclei",
+                    allow_custom_value=True,
+                    label="Model",
+                    info="A bundled one, or org/name on the Hub",
+                    elem_id="model",
+                )
+                number = gr.Number(1, minimum=1, precision=0, label="Page", elem_id="page")
+                run = gr.Button("Segment", variant="primary", elem_id="segment")
+                examples = gr.Examples(
+                    example_rows(),
+                    [image, truth, model],
+                    example_labels=[label for label, *_ in EXAMPLE_ROWS],
+                    api_name=False,
+                )
+            with gr.Column(scale=3, min_width=320):
+                with gr.Tabs():
+                    with gr.Tab("Overlay"):
+                        overlay = _picture("overlay", "Image with the classes over it")
+                    with gr.Tab("Mask"):
+                        mask = _picture("mask", "Mask in the colours of its classes")
+                    with gr.Tab("Weight map"):
+                        with gr.Row():
+                            w0 = gr.Slider(0, 30, 10, step=0.5, label="w0", elem_id="w0")
+                            sigma = gr.Slider(
+                                0.5, 30, 5, step=0.5, label="sigma (pixels)", elem_id="sigma"
+                            )
+                        weights = _picture("weights", "Boundary weight map")
+                        legend = gr.Markdown(elem_id="legend")
+                    with gr.Tab("Tiles"):
+                        tiles = _picture("tiles", "Mirrored image and tiles")
+                        gr.Markdown(
+                            "The image is bordered in white; beyond it lies the margin, filled "
+                            "by mirroring. **Yellow**: what each tile decides. **Blue**: what "
+                            "the network sees to decide the first of them."
+                        )
+                table = gr.Dataframe(
+                    headers=["class", "area (pixels)", "share", "Dice", "IoU"],
+                    datatype="str",
+                    interactive=False,
+                    label="Classes",
+                    elem_id="table",
+                )
+                words = gr.Markdown(elem_id="findings")
+                save = gr.DownloadButton("Download everything (zip)", elem_id="download")
+        outputs = [shown, overlay, mask, tiles, table, words]
+        inputs = [image, truth, model, number]
+        clicked = run.click(segment, inputs, outputs, api_name="segment")
+        chosen = examples.load_input_event.then(segment, inputs, outputs, api_name=False)
+        for event, name in ((clicked, "download"), (chosen, False)):
+            drawn = event.success(weight_map, [shown, w0, sigma], [weights, legend], api_name=False)
+            drawn.success(download, shown, save, api_name=name)
+        for slider, name in ((w0, "weight_map"), (sigma, False)):
+            slider.input(
+                weight_map,
+                [shown, w0, sigma],
+                [weights, legend],
+                api_name=name,
+                trigger_mode="always_last",
+                show_progress="hidden",
+                concurrency_limit=4,
+            )
+    return page
+
+
+def _picture(name: str, label: str) -> gr.Image:
+    return gr.Image(
+        format="png",  # the default, WebP, would mix colours
+        image_mode=None,
+        interactive=False,
+        label=label,
+        elem_id=name,
+        buttons=["download", "fullscreen"],
+        height=560,
+    )
+
+
+def main() -> None:
+    """Open the page."""
+    build().queue(max_size=32).launch(
+        theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate"),
+        max_file_size="300mb",
+        show_error=True,
+        inbrowser="SPACE_ID" not in os.environ,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Files that are written whole or not at all."""
+
+import csv
+import io
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that at every moment its name holds the old content or the new.
+
+    Parameters
+    ----------
+    path
+        The file; its folder exists.
+    content
+        All its bytes.
+
+    Raises
+    ------
+    OSError
+        The folder is absent or cannot be written, or the disk is full: the old file stays.
+    """
+    target = Path(path)
+    # In the same folder, since a file can only be renamed at once within one file system. Opened
+    # by name rather than by `tempfile`, whose files nobody else in a shared folder may read.
+    part = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_csv(
+    path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Write a CSV file in UTF-8, its first line the header; whole or not at all."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, stream.getvalue().encode())

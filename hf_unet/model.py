@@ -1,0 +1,241 @@
+"""The U-Net: a batch of images in, a map of class scores out (Ronneberger et al. 2015)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from hf_unet.errors import ModelError
+from hf_unet.geometry import CONVS_PER_LEVEL, Geometry, same_geometry, valid_geometry
+from hf_unet.network import SegmentationNetwork
+
+
+class UNet(SegmentationNetwork):
+    """U-Net of O. Ronneberger, P. Fischer and T. Brox, MICCAI 2015, arXiv:1505.04597.
+
+    The defaults are the paper's network: 23 convolutions, 31,030,658 parameters, 572 x 572
+    pixels in and 388 x 388 out. Every argument is kept in ``config.json``.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the input image. Grey images are repeated for a network of three channels,
+        colour images are turned grey for a network of one.
+    classes : sequence of str
+        Names of the classes, one output channel each; the first is the background unless
+        ``multilabel``. A single name makes a network of one output channel with a sigmoid.
+    base_channels : int
+        Channels of the first level; each level below has twice as many.
+    depth : int
+        Number of poolings.
+    padding : {"valid", "same"}
+        Unpadded convolutions with copy and crop, or convolutions padded with zeros.
+    norm : None or "batch"
+        Batch normalisation after each 3x3 convolution. (Norms that look at the tile, such as
+        instance norm, would make a tile's result depend on where the tile lies.)
+    dropout : float
+        Probability at the end of the contracting path: after its last level and after the
+        bottleneck, where the authors' own network has it.
+    multilabel : bool
+        Classes may overlap: a sigmoid each, in place of a softmax over all.
+    normalization : str
+        How intensities are scaled before the network, a name of
+        `hf_unet.images.NORMALIZATIONS`.
+    thresholds : sequence of float, optional
+        Probability from which on a pixel belongs to a class: one for each class of a
+        multi-label network, a single one for the foreground of a network of one or two
+        classes. None: the most probable class, 0.5 for a sigmoid.
+    colors : sequence of str, optional
+        Colours of the classes in overlays, as ``"#rrggbb"``. None: a colour-blind-safe palette.
+    min_area : int
+        Instances of fewer pixels than this are left out of ``Segmentation.instances``.
+
+    Raises
+    ------
+    ModelError
+        If an argument makes no network; the message says which and what would be right.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = UNet(base_channels=8, depth=2).eval()
+    >>> model(torch.zeros(1, 1, 60, 76)).shape
+    torch.Size([1, 2, 20, 36])
+    >>> model.margin, model.output_size(60)
+    (20, 20)
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: Sequence[str] = ("background", "foreground"),
+        base_channels: int = 64,
+        depth: int = 4,
+        padding: str = "valid",
+        norm: str | None = None,
+        dropout: float = 0.5,
+        multilabel: bool = False,
+        normalization: str = "percentile",
+        thresholds: Sequence[float] | None = None,
+        colors: Sequence[str] | None = None,
+        min_area: int = 0,
+    ) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            classes=classes,
+            multilabel=multilabel,
+            normalization=normalization,
+            thresholds=thresholds,
+            colors=colors,
+            min_area=min_area,
+        )
+        _check_whole("base_channels", base_channels, at_least=1, at_most=4096)
+        _check_whole("depth", depth, at_least=1, at_most=8)
+        if padding not in ("valid", "same"):
+            raise ModelError(f'padding is "valid" or "same", not {padding!r}.')
+        if norm not in (None, "batch"):
+            raise ModelError(f'norm is None or "batch", not {norm!r}.')
+        if (
+            isinstance(dropout, bool)
+            or not isinstance(dropout, (int, float))
+            or not 0 <= dropout < 1
+        ):
+            raise ModelError(f"dropout is a probability from 0 up to below 1, not {dropout!r}.")
+
+        self.base_channels = base_channels
+        self.depth = depth
+        self.padding = padding
+        self.norm = norm
+        self.dropout = float(dropout)
+        self._geometry = valid_geometry(depth) if padding == "valid" else same_geometry(depth)
+
+        pad = 0 if padding == "valid" else 1
+        channels = [base_channels * 2**level for level in range(depth + 1)]
+        self.contracting = nn.ModuleList(
+            _convolutions(before, after, pad, norm)
+            for before, after in zip([in_channels, *channels], channels[:-1], strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.drop = nn.Dropout(self.dropout)
+        self.bottleneck = _convolutions(channels[-2], channels[-1], pad, norm)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
+            for width in reversed(channels[:-1])
+        )
+        self.expansive = nn.ModuleList(
+            _convolutions(2 * width, width, pad, norm) for width in reversed(channels[:-1])
+        )
+        self.classifier = nn.Conv2d(base_channels, len(self.classes), kernel_size=1)
+        self.reset_parameters()
+
+    @property
+    def geometry(self) -> Geometry:
+        """Margin, grid and accepted sizes."""
+        return self._geometry
+
+    @property
+    def activation_bytes_per_pixel(self) -> int:
+        """Memory that inference takes for each pixel of input, a safe estimate.
+
+        The peak is the first level of the expansive path: the copied skip, the concatenation
+        and the result of its first convolution, 4 x base_channels floats, and as much again
+        for the convolution's working space.
+        """
+        return 8 * self.base_channels * 4
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score every pixel for every class.
+
+        Parameters
+        ----------
+        images : (N, in_channels, H, W) float tensor
+            Scaled by the rule that ``normalization`` names; H and W accepted by `geometry`.
+
+        Returns
+        -------
+        (N, len(classes), H', W') float tensor of logits, with H' = ``output_size(H)``.
+
+        Raises
+        ------
+        ModelError
+            If the number of channels or the size does not fit; names the nearest sizes that do.
+        """
+        self._check_input(images)
+        x = images
+        skips = []
+        for level, convolutions in enumerate(self.contracting, start=1):
+            x = convolutions(x)
+            if level == self.depth:
+                x = self.drop(x)
+            skips.append(x)
+            x = self.pool(x)
+        x = self.drop(self.bottleneck(x))
+        for up, convolutions in zip(self.up, self.expansive, strict=True):
+            x = up(x)
+            x = convolutions(torch.cat((crop(skips.pop(), like=x), x), dim=1))
+        return cast(Tensor, self.classifier(x))
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: He initialisation, as in the paper's section 3.
+
+        Normally distributed with standard deviation sqrt(2 / N), N the number of incoming
+        values of one output value: 9 x 64 for a 3x3 convolution over 64 channels. An output
+        pixel of an up-convolution of stride 2 receives one pixel, so N is its input channels.
+        """
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                if module.weight.is_meta:  # no values; torch would load its compiler to draw none
+                    continue
+                incoming = module.in_channels
+                if isinstance(module, nn.Conv2d):
+                    incoming *= module.kernel_size[0] * module.kernel_size[1]
+                nn.init.normal_(module.weight, std=(2 / incoming) ** 0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+
+
+def load_network(name: str | Path, **options: Any) -> SegmentationNetwork:
+    """Load a network of whichever class of this library its config.json names.
+
+    Takes what `UNet.from_pretrained` takes, and raises what it raises.
+    """
+    return SegmentationNetwork.from_pretrained(name, **options)
+
+
+def crop(features: Tensor, like: Tensor) -> Tensor:
+    """Crop the centre of ``features`` to the height and width of ``like`` (copy and crop).
+
+    Examples
+    --------
+    >>> import torch
+    >>> crop(torch.arange(5.0).view(1, 1, 1, 5), like=torch.zeros(1, 1, 1, 3)).flatten().tolist()
+    [1.0, 2.0, 3.0]
+    """
+    height, width = like.shape[-2:]
+    top, left = (features.shape[-2] - height) // 2, (features.shape[-1] - width) // 2
+    return features[..., top : top + height, left : left + width]
+
+
+def _convolutions(before: int, after: int, pad: int, norm: str | None) -> nn.Sequential:
+    """The 3x3 convolutions of one level, each followed by a ReLU."""
+    layers: list[nn.Module] = []
+    for channels in (before, *[after] * (CONVS_PER_LEVEL - 1)):
+        # Batch norm subtracts the mean, and with it any bias.
+        layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=pad, bias=norm is None))
+        if norm == "batch":
+            layers.append(nn.BatchNorm2d(after))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def _check_whole(name: str, value: object, at_least: int, at_most: int | None = None) -> None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+    if not fits or (at_most is not None and cast(int, value) > at_most):
+        most = "" if at_most is None else f" and at most {at_most}"
+        raise ModelError(f"{name} is a whole number of at least {at_least}{most}, not {value!r}.")

@@ -1,0 +1,474 @@
+"""What every network of this library has in common: loading, saving and segmenting.
+
+A network class says what it does to an image's size (`geometry`) and scores a batch (`forward`);
+it gets the rest from here, and nothing outside asks which network it is.
+"""
+
+import inspect
+import json
+import operator
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from hf_unet.card import render_card
+from hf_unet.colors import default_colors, is_color
+from hf_unet.errors import ImageError, ModelError
+from hf_unet.exports.files import write_whole
+from hf_unet.geometry import Geometry
+from hf_unet.images import NORMALIZATIONS, ScienceImage, match_channels, normalize, read_image
+from hf_unet.pretrained import CONFIG, WEIGHTS, Repository, read_config, read_weights
+from hf_unet.segmentation import Segmentation, decide
+from hf_unet.tiles import Progress, TilePlan, balanced_side, plan_tiles, run_tiles
+
+Network = TypeVar("Network", bound="SegmentationNetwork")
+
+LARGEST_CPU_TILE = 768
+"""Beyond this side a CPU slows down: activations leave its caches."""
+
+LARGEST_GPU_TILE = 2048
+
+
+class SegmentationNetwork(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="hf-unet",
+    pipeline_tag="image-segmentation",
+    license="apache-2.0",
+    tags=["image-segmentation", "semantic-segmentation", "biomedical", "microscopy"],
+    paper_url="https://arxiv.org/abs/1505.04597",
+):
+    """Base of the networks: config, weights, and images of any size to masks.
+
+    A subclass takes these arguments and its own, keeps each in an attribute of the same name
+    (together they are ``config.json``), and defines `geometry`, `activation_bytes_per_pixel` and
+    ``forward``. See `hf_unet.UNet` for what the arguments mean.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        classes: Sequence[str],
+        multilabel: bool,
+        normalization: str,
+        thresholds: Sequence[float] | None,
+        colors: Sequence[str] | None,
+        min_area: int,
+    ) -> None:
+        super().__init__()
+        if not _is_whole(in_channels) or not 1 <= in_channels <= 4096:
+            raise ModelError(f"in_channels is a whole number from 1 to 4096, not {in_channels!r}.")
+        if (
+            isinstance(classes, str)
+            or not isinstance(classes, Sequence)
+            or not 1 <= len(classes) <= 255
+            or not all(isinstance(name, str) and name.strip() for name in classes)
+            or len(set(classes)) != len(classes)
+        ):
+            raise ModelError(f"classes are 1 to 255 different names, not {classes!r}.")
+        if not isinstance(multilabel, bool):
+            raise ModelError(f"multilabel is true or false, not {multilabel!r}.")
+        if not isinstance(normalization, str) or normalization not in NORMALIZATIONS:
+            known = ", ".join(NORMALIZATIONS)
+            raise ModelError(f"normalization is one of {known}, not {normalization!r}.")
+        if not _is_whole(min_area) or min_area < 0:
+            raise ModelError(f"min_area is a whole number of pixels, not {min_area!r}.")
+        self.in_channels = in_channels
+        self.classes = tuple(classes)
+        self.multilabel = multilabel
+        self.normalization = normalization
+        self.min_area = min_area
+        self.thresholds = self._checked_thresholds(thresholds)
+        self.colors = self._checked_colors(colors)
+
+    def _checked_thresholds(self, thresholds: Sequence[float] | None) -> tuple[float, ...] | None:
+        if thresholds is None:
+            return None
+        count = len(self.classes) if self.multilabel else 1
+        if not self.multilabel and len(self.classes) > 2:
+            raise ModelError("thresholds suit networks of one or two classes, or multi-label ones.")
+        if (
+            not isinstance(thresholds, Sequence)
+            or len(thresholds) != count
+            or not all(isinstance(t, (int, float)) and 0 < t < 1 for t in thresholds)
+        ):
+            raise ModelError(
+                f"thresholds are {count} probabilities between 0 and 1, not {thresholds!r}."
+            )
+        return tuple(float(threshold) for threshold in thresholds)
+
+    def _checked_colors(self, colors: Sequence[str] | None) -> tuple[str, ...] | None:
+        if colors is None:
+            return None
+        count = len(self.mask_classes)
+        if (
+            isinstance(colors, str)
+            or not isinstance(colors, Sequence)
+            or len(colors) != count
+            or not all(map(is_color, colors))
+        ):
+            raise ModelError(f'colors are {count} texts of the form "#rrggbb", not {colors!r}.')
+        return tuple(colors)
+
+    # --- what a network says of itself ---------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def geometry(self) -> Geometry:
+        """Margin, grid and accepted sizes."""
+
+    @property
+    @abstractmethod
+    def activation_bytes_per_pixel(self) -> int:
+        """Memory that inference takes for each pixel of input, a safe estimate."""
+
+    @property
+    def margin(self) -> int:
+        """Context lost on each side, in pixels: 92 for the paper's network."""
+        return self.geometry.margin
+
+    def output_size(self, side: int) -> int:
+        """Side of the output for an input of ``side`` pixels; `ModelError` if that does not fit."""
+        return self.geometry.output_size(side)
+
+    def input_size(self, output: int) -> int:
+        """Smallest side of an input whose output holds ``output`` pixels, each with its margin."""
+        return self.geometry.input_size(output)
+
+    @property
+    def mask_classes(self) -> tuple[str, ...]:
+        """Names of the values of a mask: a lone class of a sigmoid has a background beside it."""
+        if len(self.classes) == 1 and not self.multilabel:
+            return ("background", *self.classes)
+        return self.classes
+
+    @property
+    def class_colors(self) -> tuple[str, ...]:
+        """Colours of `mask_classes`, as "#rrggbb"."""
+        count = len(self.mask_classes)
+        return self.colors or default_colors(count, with_background=not self.multilabel)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What ``config.json`` holds: every argument of the constructor, and whose it is."""
+        from hf_unet import __version__
+
+        arguments = {name: getattr(self, name) for name in _parameters(type(self))}
+        return {
+            "model_class": type(self).__name__,
+            "hf_unet_version": __version__,
+            **{
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in arguments.items()
+            },
+        }
+
+    # --- images to masks -----------------------------------------------------------------------
+
+    def segment(
+        self,
+        image: object,
+        tile: int | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        *,
+        page: int = 0,
+    ) -> Segmentation:
+        """Segment an image of any size by overlap-tile.
+
+        The result is that of the whole mirrored image in one pass, to float rounding, whatever
+        the tile.
+
+        Parameters
+        ----------
+        image : path, bytes, PIL image, array or tensor
+            Anything that `hf_unet.read_image` reads.
+        tile : int, optional
+            Wanted side of the input tile in pixels; the largest workable side of at most that
+            is used, and at least the smallest workable one. A tile larger than the image means
+            one tile. None: chosen by the device's memory.
+        batch_size : int, optional
+            Tiles at a time. None: chosen by the device's memory.
+        progress : callable, optional
+            ``progress(done, total)`` after each batch of tiles.
+        page : int
+            Page of a multi-page file, from 0.
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        ImageError
+            If the image cannot be read or does not suit the network.
+        """
+        source = image if isinstance(image, ScienceImage) else read_image(image, page=page)
+        scaled = normalize(match_channels(source, self.in_channels), self.normalization)
+        plan = self.plan(scaled.shape[1], scaled.shape[2], tile)
+        if batch_size is None:
+            batch_size = self._default_batch_size(plan)
+        else:
+            batch_size = _positive("batch_size is a whole number of tiles", batch_size)
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            probabilities = run_tiles(
+                scaled, self.predict, plan, batch_size=batch_size, progress=progress
+            )
+        finally:
+            for module in training:  # each by itself: some layers may have been frozen
+                module.training = True
+        return Segmentation(
+            mask=decide(probabilities, multilabel=self.multilabel, thresholds=self.thresholds),
+            probabilities=probabilities,
+            classes=self.mask_classes,
+            colors=self.class_colors,
+            multilabel=self.multilabel,
+            min_area=self.min_area,
+            image=source,
+            plan=plan,
+        )
+
+    def plan(self, height: int, width: int, tile: int | None = None) -> TilePlan:
+        """Where the tiles lie on an image of this size; `segment` says what ``tile`` means."""
+        if tile is None:
+            largest = self._largest_tile()
+            sides = (
+                balanced_side(height, self.geometry, largest),
+                balanced_side(width, self.geometry, largest),
+            )
+            return plan_tiles(height, width, self.geometry, sides)
+        side = _positive("tile is a side in whole pixels", tile)
+        return plan_tiles(height, width, self.geometry, side)
+
+    @torch.inference_mode()
+    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of a batch of scaled tiles.
+
+        Parameters
+        ----------
+        batch : (N, in_channels, h, w) float32 array
+
+        Returns
+        -------
+        (N, len(classes), h', w') float32 array, 0 .. 1: a softmax over the classes, or a
+        sigmoid each if ``multilabel`` or if there is only one.
+        """
+        parameter = next(self.parameters())
+        images = torch.from_numpy(batch).to(parameter.device, parameter.dtype)
+        logits = self(images.contiguous(memory_format=torch.channels_last)).float()
+        independent = self.multilabel or len(self.classes) == 1
+        probabilities = logits.sigmoid() if independent else logits.softmax(dim=1)
+        array: NDArray[np.float32] = probabilities.cpu().numpy()
+        return array
+
+    def _free_pixels(self) -> int:
+        """Pixels of input that the device's free memory holds, at half of it."""
+        device = next(self.parameters()).device
+        if device.type == "cuda":
+            free = torch.cuda.mem_get_info(device)[0]
+        elif device.type == "mps":
+            free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        else:
+            free = 4 * 2**30
+        return max(1, free // 2 // self.activation_bytes_per_pixel)
+
+    def _largest_tile(self) -> int:
+        on_cpu = next(self.parameters()).device.type == "cpu"
+        ceiling = LARGEST_CPU_TILE if on_cpu else LARGEST_GPU_TILE
+        return min(ceiling, int(self._free_pixels() ** 0.5))
+
+    def _default_batch_size(self, plan: TilePlan) -> int:
+        if next(self.parameters()).device.type == "cpu":
+            return 1  # more at a time gains nothing there
+        return min(16, max(1, self._free_pixels() // (plan.side[0] * plan.side[1])))
+
+    def _check_input(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ModelError(
+                f"The network takes a batch of shape (N, {self.in_channels}, H, W), "
+                f"not {tuple(images.shape)}."
+            )
+        for side in images.shape[-2:]:
+            self.output_size(side)
+
+    # --- save and load -------------------------------------------------------------------------
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        config: Any = None,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        model_card_kwargs: dict[str, Any] | None = None,
+        **push_to_hub_kwargs: Any,
+    ) -> str | None:
+        """Write config.json, model.safetensors and, unless there is one, a README.md.
+
+        Parameters
+        ----------
+        save_directory : str or Path
+            The folder, which is made if need be. Each file is written whole or not at all.
+        config : None
+            The config is what the network was made with; nothing else can be given.
+        repo_id, push_to_hub, **push_to_hub_kwargs
+            As ``push_to_hub`` takes them, to send the folder's content to the Hub as well.
+        model_card_kwargs : dict, optional
+            What `hf_unet.card.render_card` can fill into the card.
+
+        Returns
+        -------
+        The address of the commit on the Hub if ``push_to_hub``.
+        """
+        if config is not None:
+            raise ModelError("config cannot be given: it follows from the network's arguments.")
+        options = model_card_kwargs or {}
+        folder = Path(save_directory)
+        # All three are made before the first is written, so that a fault leaves the old ones.
+        card = str(self.generate_model_card(**options))
+        tensors = {name: value.contiguous().cpu() for name, value in self.state_dict().items()}
+        weights = save(tensors, metadata={"format": "pt"})
+        text = json.dumps(self.config, indent=2) + "\n"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / WEIGHTS, weights)
+        write_whole(folder / CONFIG, text.encode())
+        if not (folder / "README.md").exists():  # it may have been edited by hand
+            write_whole(folder / "README.md", card.encode())
+        if not push_to_hub:
+            return None
+        name = repo_id or folder.resolve().name
+        return self.push_to_hub(name, model_card_kwargs=options, **push_to_hub_kwargs)
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """Card of this network; `hf_unet.card.render_card` says what can be filled in."""
+        return render_card(self.config, **kwargs)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Network],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        device: str | torch.device = "cpu",
+        **changed: Any,
+    ) -> Network:
+        """Load a network from a local folder or from the Hub, strictly.
+
+        Parameters
+        ----------
+        pretrained_model_name_or_path : str or Path
+            A folder that `save_pretrained` wrote, or a name on the Hub such as ``org/name``.
+        revision : str, optional
+            Branch, tag or commit on the Hub.
+        token, cache_dir, force_download, local_files_only
+            As `huggingface_hub.hf_hub_download` takes them.
+        device : str or torch.device
+            Where to put the weights.
+        **changed
+            Arguments of the constructor to change from what config.json says, for instance
+            ``thresholds=(0.4,)``.
+
+        Returns
+        -------
+        The network in evaluation mode.
+
+        Raises
+        ------
+        ModelError
+            If anything is missing, damaged, or of another network. A network with random
+            weights is never returned.
+        """
+        repository = Repository(
+            str(pretrained_model_name_or_path),
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        config = read_config(repository)
+        network = _network_class(cls, config, repository.title)
+        arguments = _arguments(network, config, repository.title) | changed
+        if unknown := sorted(set(changed) - set(_parameters(network))):
+            raise ModelError(f"{network.__name__} has no argument {unknown[0]!r}.")
+        try:
+            with torch.device("meta"):  # no weights are drawn that would only be replaced
+                model = network(**arguments)
+        except ModelError as error:
+            source = "the arguments given" if changed else f"its {CONFIG}"
+            raise ModelError(
+                f"The model {repository.title} cannot be built from {source}: {error}"
+            ) from error
+        weights = read_weights(repository, model.state_dict(), device)
+        model.load_state_dict(weights, strict=True, assign=True)
+        return model.eval()
+
+
+def _parameters(network: type[SegmentationNetwork]) -> list[str]:
+    return [name for name in inspect.signature(network.__init__).parameters if name != "self"]
+
+
+def _network_class(wanted: type[Network], config: dict[str, Any], title: str) -> type[Network]:
+    """The class that a config names: ``wanted`` or one derived from it."""
+    named = config.get("model_class")
+    known = {network.__name__: network for network in _with_subclasses(wanted)}
+    if not isinstance(named, str) or named not in known:
+        what = "of no class that this library knows" if named is None else f"of class {named!r}"
+        names = ", ".join(name for name in known if name != SegmentationNetwork.__name__)
+        raise ModelError(
+            f"The {CONFIG} of {title} is {what}; wanted is {names}. "
+            "Load it with the library that made it."
+        )
+    return known[named]
+
+
+def _with_subclasses(network: type[Network]) -> list[type[Network]]:
+    return [network, *(sub for one in network.__subclasses__() for sub in _with_subclasses(one))]
+
+
+def _arguments(
+    network: type[SegmentationNetwork], config: dict[str, Any], title: str
+) -> dict[str, Any]:
+    names = _parameters(network)
+    if missing := [name for name in names if name not in config]:
+        raise ModelError(
+            f"The {CONFIG} of {title} lacks {missing[0]!r}. Save the model again with "
+            "save_pretrained."
+        )
+    unknown = sorted(set(config) - set(names) - {"model_class", "hf_unet_version"})
+    if unknown:
+        raise ModelError(
+            f"The {CONFIG} of {title} holds {unknown[0]!r}, which this version of hf-unet does "
+            f"not know; it was written by version {config.get('hf_unet_version', 'unknown')}. "
+            "Upgrade with `pip install --upgrade hf-unet`."
+        )
+    return {name: config[name] for name in names}
+
+
+def _positive(what: str, value: Any) -> int:
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ImageError(f"{what}, at least 1, not {value!r}.")
+    return number
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,221 @@
+"""Find, check and read the two files of a model repository: config.json and model.safetensors.
+
+Strict where huggingface_hub's own mixin is lenient: there a config that cannot be fetched is only
+logged and missing weights are left as they were drawn, so a random network may come back. Here
+each of these is a `ModelError`. Nothing is ever unpickled.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from httpx2 import HTTPError
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError, safe_open
+
+from hf_unet.errors import ModelError
+
+CONFIG = constants.CONFIG_NAME
+WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
+
+# Types of safetensors that hold weights (True) and counters (False) without further data; the
+# quantised ones, of 8 bits and fewer, need scales that are stored elsewhere.
+_STORED_AS = {True: {"F16", "BF16", "F32", "F64"}, False: {"I32", "I64"}}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where a model comes from: a local folder, or a name on the Hub and how to reach it."""
+
+    name: str
+    revision: str | None = None
+    token: str | bool | None = None
+    cache_dir: str | Path | None = None
+    force_download: bool = False
+    local_files_only: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the name is that of a local folder; then the network is never asked."""
+        return os.path.isdir(self.name)
+
+    @property
+    def title(self) -> str:
+        """The name to show: of a folder its last part only."""
+        return Path(self.name).resolve().name or "/" if self.is_folder else self.name
+
+    def file(self, filename: str) -> Path:
+        """The path of one file of the repository, fetched from the Hub if need be.
+
+        Raises
+        ------
+        ModelError
+            If the repository, the revision or the file is not to be had, and why.
+        """
+        if self.is_folder:
+            path = Path(self.name) / filename
+            if not path.is_file():
+                raise self._lacks(filename, os.listdir(self.name))
+            return path
+        if os.path.isfile(self.name):
+            raise ModelError(
+                f"{Path(self.name).name!r} is a file. Give the folder that holds {CONFIG} and "
+                f"{WEIGHTS}, or a name on the Hub such as org/name."
+            )
+        if _looks_like_a_path(self.name):
+            raise ModelError(
+                f"There is no folder {Path(self.name).name!r} at the path given. Give a folder "
+                f"that holds {CONFIG} and {WEIGHTS}, or a name on the Hub such as org/name."
+            )
+        return Path(self._download(filename))
+
+    def _download(self, filename: str) -> str:
+        at = f" at revision {self.revision!r}" if self.revision else ""
+        try:
+            return hf_hub_download(
+                self.name,
+                filename,
+                revision=self.revision,
+                token=self.token,
+                cache_dir=self.cache_dir,
+                force_download=self.force_download,
+                local_files_only=self.local_files_only,
+            )
+        except HFValidationError as error:
+            raise ModelError(
+                f"{self.name!r} is neither a folder here nor a valid name on the Hub. "
+                "Names on the Hub look like org/name."
+            ) from error
+        except GatedRepoError as error:
+            raise ModelError(
+                f"The repository {self.name} asks you to accept its terms first: open its page "
+                "on the Hub, accept them, and log in with `hf auth login`."
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise ModelError(
+                f"There is no repository {self.name} on the Hub that you may read. Check the "
+                "name; if it is private, log in with `hf auth login` or pass token=."
+            ) from error
+        except RevisionNotFoundError as error:
+            raise ModelError(
+                f"The repository {self.name} has no revision {self.revision!r}. Leave it out for "
+                "the newest, or give a branch, tag or commit that exists."
+            ) from error
+        except LocalEntryNotFoundError as error:
+            raise ModelError(
+                f"{filename} of {self.name}{at} is not stored on this machine, and the Hub "
+                "cannot be reached or must not be asked. Go online once, or give a local folder."
+            ) from error
+        except EntryNotFoundError as error:
+            raise self._lacks(filename, ()) from error
+        except (HTTPError, OSError, ValueError) as error:  # ValueError: a forced download, offline
+            raise ModelError(
+                f"{filename} of {self.name}{at} could not be fetched from the Hub: "
+                f"{_first_line(error)} Try again, or give a local folder."
+            ) from error
+
+    def _lacks(self, filename: str, listing: list[str] | tuple[()]) -> ModelError:
+        pickles = [name for name in listing if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+        if filename == WEIGHTS and pickles:
+            return ModelError(
+                f"The model {self.title} holds {pickles[0]} but no {WEIGHTS}. Pickled weights "
+                "can run code and are never loaded: ask its author for safetensors."
+            )
+        return ModelError(
+            f"The model {self.title} holds no {filename}, so it was not saved by this library "
+            "or is incomplete. Save it again with save_pretrained, or download all its files."
+        )
+
+
+def read_config(repository: Repository) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or is no JSON object.
+    """
+    path = repository.file(CONFIG)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"The {CONFIG} of {repository.title} is damaged: it cannot be read as JSON. "
+            "Download or save the model again."
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelError(f"The {CONFIG} of {repository.title} is not a JSON object.")
+    return config
+
+
+def read_weights(
+    repository: Repository, expected: Mapping[str, torch.Tensor], device: str | torch.device
+) -> dict[str, torch.Tensor]:
+    """Read model.safetensors, exactly the tensors that ``expected`` names and shapes.
+
+    Half-precision weights are widened to the dtype expected.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, truncated or foreign, lacks a tensor, holds one too many, or one
+        of another shape; names the first such tensor.
+    """
+    path = repository.file(WEIGHTS)
+    title = repository.title
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = set(file.keys())
+            if missing := sorted(set(expected) - names):
+                raise ModelError(
+                    f"The {WEIGHTS} of {title} lacks {len(missing)} of the network's tensors, "
+                    f"first {missing[0]}. It belongs to another network than its {CONFIG}."
+                )
+            if foreign := sorted(names - set(expected)):
+                raise ModelError(
+                    f"The {WEIGHTS} of {title} holds {len(foreign)} tensors that the network "
+                    f"has no place for, first {foreign[0]}. It belongs to another network than "
+                    f"its {CONFIG}."
+                )
+            for name, tensor in expected.items():
+                stored = file.get_slice(name)
+                if (kind := stored.get_dtype()) not in _STORED_AS[tensor.is_floating_point()]:
+                    raise ModelError(
+                        f"In the {WEIGHTS} of {title}, {name} is stored as {kind}, from which its "
+                        "values cannot be had back. Save the model in 16 or 32 bits."
+                    )
+                shape = tuple(stored.get_shape())
+                if shape != tuple(tensor.shape):
+                    raise ModelError(
+                        f"In the {WEIGHTS} of {title}, {name} has shape {shape}; its {CONFIG} "
+                        f"makes it {tuple(tensor.shape)}. The two files belong to two networks."
+                    )
+            return {
+                name: file.get_tensor(name).to(device=device, dtype=tensor.dtype, copy=True)
+                for name, tensor in expected.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"The {WEIGHTS} of {title} is truncated or no safetensors file. Download it again."
+        ) from error
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0].rstrip(".") + ".") if text else f"{type(error).__name__}."

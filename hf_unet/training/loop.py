@@ -1,0 +1,285 @@
+"""The training loop: draws in, a run folder out."""
+
+import inspect
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration, set_seed
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from hf_unet.model import UNet, crop
+from hf_unet.training.datasets import Split, check_split, find_pairs, hold_out
+from hf_unet.training.draws import Draws
+from hf_unet.training.evaluation import evaluate
+from hf_unet.training.objective import choose_loss
+from hf_unet.training.optimization import (
+    build_average,
+    build_optimizer,
+    build_schedule,
+    choose_precision,
+)
+from hf_unet.training.run_folder import (
+    SETTINGS,
+    append_log,
+    cut_log,
+    find_checkpoint,
+    machine_name,
+    measure,
+    prepare_folder,
+    save_checkpoint,
+    write_card,
+    write_metrics,
+)
+from hf_unet.training.settings import Settings, SettingsError
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+@dataclass
+class Progress:
+    """Where a run is; saved with each checkpoint."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    seconds: float = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """As accelerate saves it."""
+        return vars(self).copy()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As accelerate loads it."""
+        vars(self).update(state)
+
+
+def build_network(settings: Settings) -> UNet:
+    """The network that the recipe's [network] asks for, with new weights.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such argument; names it.
+    ModelError
+        If an argument's value makes no network.
+    """
+    known = list(inspect.signature(UNet).parameters)
+    if unknown := sorted(set(settings.network) - set(known)):
+        raise SettingsError(
+            f"recipe [network] has a key {unknown[0]!r}; known are {', '.join(known)}."
+        )
+    return UNet(**settings.network)
+
+
+def train(settings: Settings, data: Path, output: Path, *, resume: bool = False) -> Path:
+    """Train a network by the settings, and score the best checkpoint on what was kept out.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : Path
+        Folder that holds the folders of images and labels.
+    output : Path
+        The run folder; `hf_unet.training.run_folder` says what it will hold.
+    resume : bool
+        Go on from the run folder's last checkpoint, if there is one.
+
+    Returns
+    -------
+    The folder of the best checkpoint, a model repository that ``UNet.from_pretrained`` loads.
+
+    Raises
+    ------
+    DataError, LabelError, ImageError, ModelError, SettingsError
+        Before the first step, if the data, the labels or the settings do not fit.
+    FileExistsError
+        If the run folder holds a run and ``resume`` is not asked for.
+    DivergedError
+        If the loss becomes infinite or NaN; names the draws of that batch.
+    """
+    accelerator = Accelerator(
+        mixed_precision=choose_precision(settings.run.precision),
+        project_config=ProjectConfiguration(str(output)),
+    )
+    set_seed(settings.run.seed)
+    model = build_network(settings)
+    loss_of = choose_loss(
+        settings.loss.name, multilabel=model.multilabel, channels=len(model.classes)
+    )
+    split = hold_out(find_pairs(data, settings.data, model.classes), settings.data)
+    check_split(split, settings.run.keep)
+    batch_size = settings.run.batch * accelerator.num_processes
+    draws = Draws(
+        split.train,
+        model.geometry,
+        in_channels=model.in_channels,
+        normalization=model.normalization,
+        classes=len(model.mask_classes),
+        multilabel=model.multilabel,
+        settings=settings,
+        count=settings.run.steps * batch_size,
+    )
+    if accelerator.is_main_process:
+        prepare_folder(output, settings, split, resume=resume)
+    accelerator.wait_for_everyone()
+
+    averaged = build_average(model, settings.optimizer.ema)
+    optimizer = build_optimizer(model, settings.optimizer)
+    schedule = build_schedule(optimizer, settings.optimizer, settings.run.steps)
+    progress = Progress()
+    net = model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net, optimizer = accelerator.prepare(net, optimizer)
+    if averaged is not None:
+        averaged.to(accelerator.device)
+        accelerator.register_for_checkpointing(averaged)
+    accelerator.register_for_checkpointing(schedule, progress)
+    if resume and (checkpoint := find_checkpoint(output)) is not None:
+        accelerator.load_state(str(checkpoint))
+        if accelerator.is_main_process:
+            cut_log(output, progress.step)
+
+    bar = tqdm(
+        initial=progress.step,
+        total=settings.run.steps,
+        disable=not accelerator.is_local_main_process,
+        desc="training",
+        smoothing=0.05,
+    )
+    started = time.monotonic() - progress.seconds
+    losses: list[float] = []
+    net.train()
+    for batch in _batches(draws, accelerator, settings, first=progress.step * batch_size):
+        with accelerator.autocast():
+            logits = net(batch["image"])
+        # A padded network also answers for the margin, which is only context: see Draws.
+        loss = loss_of(crop(logits, like=batch["target"]), batch["target"], batch["weights"])
+        losses.append(_finite(loss, progress.step, batch_size))
+        accelerator.backward(loss)
+        if settings.optimizer.clip:
+            accelerator.clip_grad_norm_(net.parameters(), settings.optimizer.clip)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        if averaged is not None:
+            averaged.update_parameters(accelerator.unwrap_model(net))
+        progress.step += 1
+        bar.update()
+        if progress.step % settings.run.validate_every and progress.step < settings.run.steps:
+            continue
+        progress.seconds = time.monotonic() - started
+        if accelerator.is_main_process:
+            current = accelerator.unwrap_model(net if averaged is None else averaged.module)
+            rate = float(schedule.get_last_lr()[0])
+            shown = _validate(current, settings, split, output, progress, losses, rate)
+            bar.set_postfix(shown)
+        losses.clear()
+        accelerator.wait_for_everyone()
+        save_checkpoint(accelerator, output)
+    bar.close()
+    if accelerator.is_main_process:
+        _finish(settings, split, output, progress, accelerator)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return output / "best"
+
+
+def _batches(
+    draws: Draws, accelerator: Accelerator, settings: Settings, *, first: int
+) -> Iterator[dict[str, Tensor]]:
+    """Batches of draws from number ``first`` on."""
+    loader = DataLoader(
+        Subset(draws, range(first, len(draws))),
+        batch_size=settings.run.batch,
+        num_workers=settings.run.workers,
+        worker_init_fn=_one_thread,
+        pin_memory=accelerator.device.type == "cuda",
+        # Its own, or else it would take a number from the generator that drops out, and a resumed
+        # run would drop out other values than one that was never stopped.
+        generator=torch.Generator().manual_seed(settings.run.seed),
+    )
+    yield from accelerator.prepare(loader)
+
+
+def _one_thread(_: int) -> None:
+    """Leave the other cores to the network: a worker is one process of several."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _finite(loss: Tensor, step: int, batch_size: int) -> float:
+    value = float(loss.item())
+    if not math.isfinite(value):
+        first = step * batch_size
+        raise DivergedError(
+            f"The loss is {value} at step {step + 1}, in the draws {first} to "
+            f"{first + batch_size - 1}. Lower optimizer.learning_rate, or set optimizer.clip = 1."
+        )
+    return value
+
+
+def _validate(
+    model: UNet,
+    settings: Settings,
+    split: Split,
+    output: Path,
+    progress: Progress,
+    losses: list[float],
+    rate: float,
+) -> dict[str, str]:
+    """Score the network as it is now, log it, keep it; returns what the bar shows."""
+    result = evaluate(model, split.validation[: settings.run.validate_images or None])
+    figure = result.figure(settings.run.keep)
+    loss = float(np.mean(losses))
+    append_log(
+        output,
+        {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "loss": loss,
+            "learning_rate": rate,
+            **result.summary(),
+        },
+    )
+    model.save_pretrained(output / "last")
+    if figure > progress.best:
+        progress.best, progress.best_step = figure, progress.step
+        model.save_pretrained(output / "best")
+    return {"loss": f"{loss:.4f}", settings.run.keep: f"{abs(figure):.4f}"}
+
+
+def _finish(
+    settings: Settings, split: Split, output: Path, progress: Progress, accelerator: Accelerator
+) -> None:
+    """Score the best checkpoint on all that was kept out; write metrics.json and the card."""
+    best = UNet.from_pretrained(output / "best", device=accelerator.device)
+    metrics = measure(best, settings, split.validation, train_images=len(split.train)) | {
+        "training": {
+            "steps": progress.step,
+            "best_step": progress.best_step,
+            "batch": settings.run.batch * accelerator.num_processes,
+            "hours": round(progress.seconds / 3600, 3),
+            "device": accelerator.device.type,
+            "machine": machine_name(accelerator.device),
+            "precision": "fp32"
+            if accelerator.mixed_precision == "no"
+            else accelerator.mixed_precision,
+            "torch": torch.__version__,
+        }
+    }
+    write_metrics(output, metrics)
+    write_metrics(output / "best", metrics)
+    settings.save(output / "best" / SETTINGS)
+    write_card(output / "best", metrics, output.resolve().name)

@@ -1,0 +1,164 @@
+"""What a run leaves behind: its settings, split, log, checkpoints, figures and card.
+
+================  ==========================================================================
+settings.json     every setting; reads as a recipe does
+split.json        names of the images trained on and kept out
+log.jsonl         a line for each validation
+checkpoint/       what resuming needs
+best/, last/      model repositories on disk; best/ also holds metrics.json and a card of it
+metrics.json      figures of best/ on all that was kept out
+================  ==========================================================================
+"""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from hf_unet import __version__
+from hf_unet.card import render_card
+from hf_unet.network import SegmentationNetwork
+from hf_unet.pretrained import CONFIG
+from hf_unet.training.datasets import Pair, Split
+from hf_unet.training.evaluation import evaluate
+from hf_unet.training.settings import Settings
+
+CHECKPOINT = "checkpoint"
+REPLACED = "checkpoint.old"
+METRICS = "metrics.json"
+SETTINGS = "settings.json"
+UNKNOWN = "unknown"
+
+
+def prepare_folder(output: Path, settings: Settings, split: Split, *, resume: bool) -> None:
+    """Make the run folder and write what is known before the first step.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds a run already and ``resume`` is not asked for.
+    """
+    if not resume and any((output / name).exists() for name in (CHECKPOINT, REPLACED, METRICS)):
+        raise FileExistsError(
+            f"The run folder {output.name} holds a run already. Use --resume to go on with it, "
+            "or give another --output."
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    settings.save(output / SETTINGS)
+    if not resume:  # what a run left that stopped before its first checkpoint
+        (output / "log.jsonl").unlink(missing_ok=True)
+    names = {
+        "train": [pair.image_file.name for pair in split.train],
+        "validation": [pair.image_file.name for pair in split.validation],
+    }
+    (output / "split.json").write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+
+
+def find_checkpoint(output: Path) -> Path | None:
+    """The last whole checkpoint, also where a run was stopped while it exchanged two."""
+    for name in (CHECKPOINT, REPLACED):
+        if (output / name).is_dir():
+            return output / name
+    return None
+
+
+def save_checkpoint(accelerator: Accelerator, output: Path) -> None:
+    """Write the checkpoint whole beside the old one, then change names."""
+    fresh, current, replaced = (
+        output / name for name in (f"{CHECKPOINT}.partial", CHECKPOINT, REPLACED)
+    )
+    if accelerator.is_main_process:
+        shutil.rmtree(fresh, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(fresh))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if current.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            os.replace(current, replaced)
+        os.replace(fresh, current)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def append_log(output: Path, line: Mapping[str, Any]) -> None:
+    """Add a line to log.jsonl."""
+    with open(output / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def cut_log(output: Path, step: int) -> None:
+    """Drop the lines after ``step``, which a resumed run is going to write again."""
+    log = output / "log.jsonl"
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        log.write_text("".join(kept), encoding="utf-8")
+
+
+def measure(
+    model: SegmentationNetwork, settings: Settings, pairs: Sequence[Pair], *, train_images: int
+) -> dict[str, Any]:
+    """Score a network, and put beside the figures what a card says of it.
+
+    Parameters
+    ----------
+    model : SegmentationNetwork
+    settings : Settings
+        Of its training; ``data`` and ``card`` are used.
+    pairs : sequence of Pair
+        Kept out of its training.
+    train_images : int
+        How many it was trained on.
+
+    Returns
+    -------
+    metrics.json, but for what is known of the training's course.
+    """
+    classes = ", ".join(model.classes)
+    return {
+        "hf_unet_version": __version__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "license": settings.card.license,
+        "license_name": settings.card.license_name,
+        "summary": settings.card.summary
+        or f"Segments {classes} in images of {model.in_channels} channel(s).",
+        "limits": settings.card.limits,
+        "data": {
+            "name": settings.data.name or UNKNOWN,
+            "terms": settings.data.terms or UNKNOWN,
+            "citation": settings.data.citation or UNKNOWN,
+            "train_images": train_images,
+            "validation_images": len(pairs),
+        },
+        "validation": evaluate(model, pairs).summary(),
+    }
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json."""
+    text = json.dumps(metrics, indent=2) + "\n"
+    (folder / METRICS).write_text(text, encoding="utf-8")
+
+
+def write_card(repository: Path, metrics: Mapping[str, Any], name: str) -> None:
+    """Write README.md of a model repository on disk from its config.json and its figures.
+
+    ``name`` is the one that the card's example loads the model by.
+    """
+    config = json.loads((repository / CONFIG).read_text(encoding="utf-8"))
+    render_card(config, metrics, repo_id=name).save(repository / "README.md")
+
+
+def machine_name(device: torch.device) -> str:
+    """What a run was computed on, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"the GPU of a Mac ({platform.machine()})"
+    return f"{os.cpu_count()} CPU cores ({platform.machine()})"

@@ -1,0 +1,317 @@
+"""Everything a training run is told, read from a recipe and saved with the run."""
+
+import dataclasses
+import json
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class SettingsError(ValueError):
+    """A recipe cannot be used; the message names the key and what would be right."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What to learn from.
+
+    ``images`` and ``labels`` are folders below the data folder; files are matched by stem.
+    ``kind`` says what the labels are ("classes", "instances", "multilabel"; None: look). Every
+    ``holdout_every``-th image in sorted order, from ``holdout_first`` on, is kept out of
+    training for validation; a ``holdout_first`` of -4 with ``holdout_every`` 1 keeps the last
+    four. ``balance`` draws dark, bright and coloured images more evenly than they occur.
+    ``separate`` turns the pixels where instances touch into background.
+    """
+
+    images: str = "image"
+    labels: str = "label"
+    kind: str | None = None
+    holdout_every: int = 10
+    holdout_first: int = 0
+    balance: bool = False
+    separate: bool = False
+    terms: str = ""
+    citation: str = ""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "holdout_every")
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """How a drawn tile is changed. Lengths in pixels, amounts as fractions of the grey range."""
+
+    elastic_sigma: float = 10.0
+    elastic_grid: int = 3
+    rotate: bool = True
+    flip: bool = True
+    scale: tuple[float, float] = (1.0, 1.0)
+    brightness: float = 0.1
+    contrast: float = 0.2
+    gamma: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+    color: float = 0.0
+    to_grey: float = 0.0
+    invert: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, 2, "elastic_grid")
+        amounts = ("brightness", "contrast", "gamma", "noise", "blur", "color")
+        _at_least(self, 0, "elastic_sigma", *amounts)
+        for name in ("to_grey", "invert"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"augmentation.{name} is a probability from 0 to 1.")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise SettingsError(
+                "augmentation.scale is the smallest and the largest factor, such as [0.8, 1.25], "
+                f"not {list(self.scale)}."
+            )
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """``name`` is one of `hf_unet.training.objective.LOSSES`; the rest shapes w(x), eq. 2.
+
+    ``class_weights`` is w_c, one number for each class; empty, it is 1 / frequency over the
+    training set, scaled so that a class of average frequency has 1. ``w0`` = 0 and
+    ``class_weights`` = [1, 1] weigh all pixels alike. Classes that overlap have no border between
+    them, so they need ``w0`` = 0.
+    """
+
+    name: str = "weighted_cross_entropy"
+    w0: float = 10.0
+    sigma: float = 5.0
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "w0")
+        _above_zero(self, "sigma")
+        if any(weight < 0 for weight in self.class_weights):
+            raise SettingsError("loss.class_weights are numbers of at least 0.")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """SGD with ``momentum``, or AdamW; warm-up, then constant or cosine."""
+
+    name: str = "sgd"
+    learning_rate: float = 0.001
+    momentum: float = 0.99
+    weight_decay: float = 0.0
+    warmup: int = 0
+    cosine: bool = False
+    clip: float = 0.0
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of(self, "name", ("sgd", "adamw"))
+        _above_zero(self, "learning_rate")
+        _at_least(self, 0, "momentum", "weight_decay", "warmup", "clip", "ema")
+        if self.ema >= 1 or self.momentum >= 1:
+            raise SettingsError("optimizer.ema and optimizer.momentum are below 1.")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Length and pace. ``output`` is the side of the block that a training tile decides.
+
+    ``validate_images`` = 0 validates on all that were kept out. ``keep`` names the figure by which
+    the best checkpoint is chosen.
+    """
+
+    steps: int = 10_000
+    batch: int = 1
+    output: int = 388
+    validate_every: int = 500
+    validate_images: int = 0
+    keep: str = "dice"
+    seed: int = 0
+    precision: str = "auto"
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "steps", "batch", "output", "validate_every")
+        _at_least(self, 0, "validate_images", "seed", "workers")
+        _one_of(self, "keep", ("dice", "average_precision", "pixel_error"))
+        _one_of(self, "precision", ("auto", "fp32", "bf16", "fp16"))
+
+
+@dataclass(frozen=True)
+class CardSettings:
+    """What the model card says that cannot be computed.
+
+    ``license`` is an identifier that the Hub knows ("cc0-1.0"), or "other" with a
+    ``license_name`` of your own. ``summary`` says what the model is for, ``limits`` where it fails.
+    """
+
+    license: str = "unknown"
+    license_name: str = ""
+    summary: str = ""
+    limits: str = "Unknown: measure it on your own images before you rely on it."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A recipe: what is learnt, by which network, and how."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    data: DataSettings = field(default_factory=DataSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+    card: CardSettings = field(default_factory=CardSettings)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+def read_settings(path: Path, changes: list[str] | None = None) -> Settings:
+    """Read a recipe (TOML) or the settings.json of a run.
+
+    Parameters
+    ----------
+    path : Path
+    changes : list of str, optional
+        ``section.key=value`` each, the value in TOML's notation: ``run.steps=2000``.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or a section, key or value does not fit; names it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(
+            f"The recipe {path.name} cannot be opened: {error.strerror}."
+        ) from error
+    except ValueError as error:  # what both parsers raise, and what no UTF-8 text raises
+        raise SettingsError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path.name} is no table of sections such as [data] and [run].")
+    for change in changes or ():
+        _apply(table, change)
+    return settings_from(table, path.name)
+
+
+def settings_from(table: dict[str, Any], name: str = "recipe") -> Settings:
+    """Check a table of sections and make the settings of it.
+
+    Examples
+    --------
+    >>> settings_from({"run": {"steps": 500}}).run.steps
+    500
+    >>> settings_from({"run": {"step": 500}})
+    Traceback (most recent call last):
+        ...
+    hf_unet.training.settings.SettingsError: recipe [run] has a key 'step'; known are batch, ...
+    """
+    hints = get_type_hints(Settings)
+    if unknown := sorted(set(table) - set(hints)):
+        raise SettingsError(
+            f"{name} has a section [{unknown[0]}]; known are {', '.join(sorted(hints))}."
+        )
+    for section, value in table.items():
+        if not isinstance(value, dict):
+            raise SettingsError(f"{name} has a value {section}; right is a section [{section}].")
+    return Settings(
+        network=dict(table.get("network", {})),
+        **{
+            section: _section(hints[section], table.get(section, {}), f"{name} [{section}]")
+            for section in set(hints) - {"network"}
+        },
+    )
+
+
+Section = TypeVar("Section")
+
+
+def _section(kind: type[Section], table: dict[str, Any], where: str) -> Section:
+    hints = get_type_hints(kind)
+    if unknown := sorted(set(table) - set(hints)):
+        raise SettingsError(
+            f"{where} has a key {unknown[0]!r}; known are {', '.join(sorted(hints))}."
+        )
+    return kind(
+        **{key: _value(hints[key], value, f"{where} {key}") for key, value in table.items()}
+    )
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Check one value against the type its field declares."""
+    if get_origin(hint) is tuple:
+        count = None if Ellipsis in get_args(hint) else len(get_args(hint))
+        if (
+            not isinstance(value, list | tuple)
+            or not all(_is_number(one) for one in value)
+            or (count is not None and len(value) != count)
+        ):
+            numbers = "numbers" if count is None else f"{count} numbers"
+            raise SettingsError(f"{where} is a list of {numbers}, not {value!r}.")
+        return tuple(float(one) for one in value)
+    allowed = get_args(hint) or (hint,)
+    if float in allowed and _is_number(value):
+        return float(value)
+    if type(value) not in allowed or type(value) is float:  # NaN and infinity
+        raise SettingsError(f"{where} is {_TYPE_NAMES[allowed[0]]}, not {value!r}.")
+    return value
+
+
+_TYPE_NAMES = {
+    bool: "true or false",
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+}
+
+
+def _is_number(value: object) -> bool:
+    finite = isinstance(value, (int, float)) and math.isfinite(value)
+    return finite and not isinstance(value, bool)
+
+
+def _name(section: object) -> str:
+    return type(section).__name__.removesuffix("Settings").lower()
+
+
+def _at_least(section: object, least: int, *keys: str) -> None:
+    for key in keys:
+        if (value := getattr(section, key)) < least:
+            raise SettingsError(f"{_name(section)}.{key} is at least {least}, not {value}.")
+
+
+def _above_zero(section: object, key: str) -> None:
+    if not (value := getattr(section, key)) > 0:
+        raise SettingsError(f"{_name(section)}.{key} is above 0, not {value}.")
+
+
+def _one_of(section: object, key: str, known: tuple[str, ...]) -> None:
+    if (value := getattr(section, key)) not in known:
+        raise SettingsError(f"{_name(section)}.{key} is one of {', '.join(known)}, not {value!r}.")
+
+
+def _apply(table: dict[str, Any], change: str) -> None:
+    name, _, value = change.partition("=")
+    section, _, key = name.strip().partition(".")
+    if not value.strip() or not key:
+        raise SettingsError(f"A change has the form section.key=value, not {change!r}.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a text without its quotation marks
+    values = table.setdefault(section, {})
+    if not isinstance(values, dict):
+        raise SettingsError(f"The recipe has a value {section}; right is a section [{section}].")
+    values[key] = parsed

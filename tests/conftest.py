@@ -1,0 +1,25 @@
+"""What several test files need: a quiet, offline process, and the real data where it is present."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before the libraries are imported, because they read these once: no test reaches for the
+# network, reports its use, or opens a window.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images, ``../shared/data`` beside the checkout."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("real data (../shared/data) is absent")
+    return folder

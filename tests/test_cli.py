@@ -1,0 +1,381 @@
+"""The command line: what it prints, what it writes, and how it refuses."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from discs import draw_discs, make_data
+from PIL import Image
+
+from hf_unet import UNet, __version__
+from hf_unet.cli import main
+from hf_unet.training.checks import check_folder
+from hf_unet.training.settings import DataSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that finds what is bright: one weight of each layer is 1, the rest 0."""
+    network = UNet(base_channels=1, depth=1, normalization="bit-depth")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for block in (network.contracting[0], network.expansive[0]):
+            for layer in block:
+                if isinstance(layer, torch.nn.Conv2d):
+                    layer.weight[0, 0, 1, 1] = 1
+        network.classifier.weight[1] = 2
+        network.classifier.bias[1] = -1
+    folder = tmp_path_factory.mktemp("models") / "bright"
+    network.save_pretrained(folder)
+    return folder
+
+
+def write_image(path: Path, seed: int = 0) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image, instances = draw_discs(np.random.default_rng(seed))
+    image[instances > 0], image[instances == 0] = 200, 20
+    Image.fromarray(image).save(path)
+    return instances
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+# --- the command itself ------------------------------------------------------------------------
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["--version"], f"hf-unet {__version__}"),
+        (["--help"], "check-masks"),
+        (["segment", "--help"], "--batch-size"),
+        (["check-masks", "--help"], "--classes"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["segment"],
+        ["segment", "a.png", "--output", "o"],
+        ["segment", "a.png", "--model", "m"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--tile", "0"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--tile", "-3"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--batch-size", "many"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--device", "tpu"],
+        ["check-masks", "d", "--kind", "pixels"],
+        ["check-masks", "d", "--classes", "a,a"],
+        ["check-masks", "d", "--classes", "a,,b"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: hf-unet" in capsys.readouterr().err
+
+
+def test_the_command_is_installed_under_its_name() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'hf-unet = "hf_unet.cli:main"' in project
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, hf_unet.cli; assert 'torch' not in sys.modules"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+
+
+# --- segment -----------------------------------------------------------------------------------
+
+
+def test_each_image_gets_a_folder_and_a_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_image(tmp_path / "in" / "a.png")
+    other = write_image(tmp_path / "in" / "b.tif", seed=1)
+    output = tmp_path / "out"
+    images = (tmp_path / "in" / "a.png", tmp_path / "in" / "b.tif")
+    assert run("segment", *images, "--model", model, "--output", output, "--device", "cpu") == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert re.fullmatch(r"a\.png  48 x 48 pixels  (\d+) instances  \d+\.\d s", lines[0])
+    assert lines[1].startswith("b.tif  48 x 48 pixels") and len(lines) == 2
+    for name, instances in (("a", truth), ("b", other)):
+        mask = np.array(Image.open(output / name / "mask.png"))
+        assert np.array_equal(mask, instances > 0)
+        result = json.loads((output / name / "result.json").read_text())
+        assert f" {result['instances']} instances" in lines[name == "b"]
+
+
+def test_a_folder_stands_for_its_images(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b.png", "a.tif"):
+        write_image(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "._a.tif").write_bytes(b"what a Mac leaves")
+    arguments = ("segment", tmp_path / "in", tmp_path / "in" / "b.png", "--model", model)
+    assert run(*arguments, "--output", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "b"}
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["a.tif", "b.png"]
+
+
+def test_tile_batch_size_and_page_are_handed_on(model: Path, tmp_path: Path) -> None:
+    pages = np.zeros((2, 40, 50), np.uint8)
+    pages[1, 10:20, 10:30] = 255
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    output = tmp_path / "out"
+    arguments = ("segment", tmp_path / "stack.tif", "--model", model, "--output", output)
+    assert run(*arguments, "--tile", 36, "--batch-size", 2, "--page", 1) == 0
+    result = json.loads((output / "stack" / "result.json").read_text())
+    assert result["tile"]["side"] == [36, 36] and result["tile"]["count"] == 6
+    assert result["area_in_pixels"]["foreground"] == 200
+
+
+def test_images_of_one_stem_are_refused_before_anything_is_done(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [tmp_path / "in" / name for name in ("first.png", "cell.png", "Cell.tif")]
+    for path in images:
+        write_image(path)
+    assert run("segment", *images, "--model", model, "--output", tmp_path / "out") == 1
+    shown = capsys.readouterr()
+    assert "cell.png" in shown.err and "Cell.tif" in shown.err and shown.err.count("\n") == 1
+    assert shown.out == "" and not (tmp_path / "out").exists()
+
+
+def test_a_bad_image_is_named_and_the_others_go_on(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good, absent = (tmp_path / name for name in ("bad.png", "good.png", "absent.png"))
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+    write_image(good)
+    output = tmp_path / "out"
+    assert run("segment", bad, absent, good, "--model", model, "--output", output) == 1
+    shown = capsys.readouterr()
+    first, second, last = shown.err.splitlines()
+    assert first.startswith("bad.png ") and second.startswith("absent.png ")
+    assert last == "2 of 3 images could not be segmented."
+    assert str(tmp_path) not in shown.err
+    assert shown.out.startswith("good.png") and (output / "good" / "mask.png").exists()
+    assert not (output / "bad").exists()
+
+
+@pytest.mark.parametrize("case", ["no folder", "no model", "empty folder", "output is a file"])
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    case: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    name = {"no folder": "./missing", "no model": tmp_path / "empty"}.get(case, model)
+    image = tmp_path / ("empty" if case == "empty folder" else "a.png")
+    output = tmp_path / ("file" if case == "output is a file" else "out")
+    assert run("segment", image, "--model", name, "--output", output) == 1
+    shown = capsys.readouterr()
+    words = {
+        "no folder": "There is no folder 'missing'",
+        "no model": "empty holds no config.json",
+        "empty folder": "The folder empty holds no images",
+        "output is a file": "cannot be written",
+    }
+    assert words[case] in shown.err and shown.err.count("\n") == 1
+    assert str(tmp_path) not in shown.err and shown.out == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.png")
+    arguments = ("segment", tmp_path / "a.png", "--model", model, "--output", tmp_path / "out")
+    assert run(*arguments, "--device", "cuda") == 1
+    assert capsys.readouterr().err == "There is no cuda device here: use --device auto.\n"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA")])
+def test_too_little_memory_advises_a_smaller_tile(
+    error: BaseException,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    write_image(tmp_path / "a.png")
+    monkeypatch.setattr(UNet, "predict", fail)
+    arguments = ("segment", tmp_path / "a.png", "--model", model, "--output", tmp_path / "out")
+    assert run(*arguments) == 1
+    assert capsys.readouterr().err.startswith("a.png does not fit into memory. Choose a smaller")
+
+
+def test_an_interrupted_command_is_status_130(
+    monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    write_image(tmp_path / "a.png")
+    monkeypatch.setattr(UNet, "segment", interrupt)
+    arguments = ("segment", tmp_path / "a.png", "--model", model, "--output", tmp_path / "out")
+    assert run(*arguments) == 130
+
+
+# --- check-masks -------------------------------------------------------------------------------
+
+
+def sentences(folder: Path, *options: object) -> tuple[int, str]:
+    """Exit status, and findings of the library as one text."""
+    settings = DataSettings(images="image", labels="label")
+    check = check_folder(folder, settings, ("background", "foreground"))
+    return run("check-masks", folder, *options), "\n".join(f.sentence for f in check.findings)
+
+
+def test_a_good_folder_is_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_data(tmp_path / "data", count=7)
+    assert run("check-masks", data, "--kind", "instances", "--classes", "ground,disc") == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert lines[0] == "7 images, 7 labels, 7 pairs that can be read"
+    assert any("instances" in line and line.strip().startswith("7 x") for line in lines)
+    share = np.mean([tifffile.imread(path) > 0 for path in (data / "label").iterdir()])
+    assert f"  pixels: ground {1 - share:.2%}, disc {share:.2%}" in lines
+    assert lines[-1] == "Nothing to mend"
+
+
+def test_every_kind_of_damage_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_data(tmp_path / "data", count=9)
+    image, label = data / "image", data / "label"
+    (label / "00.tif").unlink()
+    (image / "01.tif").unlink()
+    tifffile.imwrite(label / "02.tif", tifffile.imread(label / "02.tif")[:30])
+    mask = np.where(tifffile.imread(label / "03.tif") > 0, 255, 0).astype(np.uint8)
+    (label / "03.tif").unlink()
+    Image.fromarray(mask).save(label / "03.jpg", quality=60)
+    values = np.array([[0, 1], [7, 255]], np.uint8).repeat(24, 0).repeat(24, 1)
+    values[::2, ::3] = np.arange(16) * 9
+    tifffile.imwrite(label / "04.tif", values)
+    tifffile.imwrite(label / "05.tif", np.zeros((48, 48), np.uint16))
+    Image.fromarray(tifffile.imread(image / "06.tif")).save(image / "twin.png")
+    Image.fromarray(mask).save(label / "twin.png")
+    (image / "07.tif").write_bytes(b"II*\0cut")
+    (image / "08.png").write_bytes((image / "08.tif").read_bytes())
+    status, text = sentences(data)
+    assert status == 1
+    for words in (
+        r"The image 00\.tif has no file 00\.\* in label",
+        r"The label 01\.tif has no file 01\.\* in image",
+        r"02\.tif is 48 x 30 pixels .* but its image is 48 x 48",
+        r"03\.jpg holds .* (JPEG|anti-aliased)",
+        r"04\.tif holds ",
+        r"The label 05\.tif holds nothing but background",
+        r"06\.tif and twin\.png hold the same picture",
+        r"^07\.tif ",
+        r"08\.png and 08\.tif in image differ only in their ending",
+    ):
+        assert re.search(words, text, re.MULTILINE), words
+    shown = capsys.readouterr().out
+    assert "note: The label 05.tif" in shown and "wrong: The image 00.tif" in shown
+    assert str(tmp_path) not in shown
+    wrong = shown.count("wrong: ")
+    assert wrong >= 8 and shown.endswith(f"{wrong} things to mend\n")
+
+
+def test_an_empty_mask_alone_is_only_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=3)
+    tifffile.imwrite(data / "label" / "01.tif", np.zeros((48, 48), np.uint16))
+    assert run("check-masks", data, "--kind", "instances") == 0
+    assert "note: The label 01.tif holds nothing but background." in capsys.readouterr().out
+
+
+def test_a_class_that_is_nowhere_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=3)
+    for path in (data / "label").iterdir():
+        tifffile.imwrite(path, (tifffile.imread(path) > 0).astype(np.uint8) * 2)
+    arguments = ("check-masks", data, "--classes", "ground,rod,cone", "--kind", "classes")
+    assert run(*arguments) == 1
+    shown = capsys.readouterr().out
+    assert "wrong: No label holds the class rod" in shown and "class cone" not in shown
+    assert shown.endswith("1 thing to mend\n")
+
+
+def test_masks_of_classes_that_overlap_are_counted_by_plane(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=2)
+    for number, path in enumerate(sorted((data / "label").iterdir())):
+        planes = np.zeros((2, 48, 48), np.uint8)
+        planes[:, : 24 * number] = 255
+        tifffile.imwrite(path, planes, photometric="minisblack")
+    assert run("check-masks", data, "--classes", "bone,marrow", "--kind", "multilabel") == 0
+    shown = capsys.readouterr().out
+    assert "pixels: bone 25.00%, marrow 25.00%" in shown
+    assert "note: The label 00.tif holds nothing" in shown
+
+
+def test_pages_and_mixed_kinds_are_notes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=3)
+    pages = np.stack([tifffile.imread(data / "image" / "00.tif")] * 4)
+    tifffile.imwrite(data / "image" / "00.tif", pages, photometric="minisblack")
+    label = data / "label" / "01.tif"
+    tifffile.imwrite(label, (tifffile.imread(label) > 0).astype(np.uint8))
+    assert run("check-masks", data) == 0
+    shown = capsys.readouterr().out
+    assert "note: 00.tif has 4 pages; only the first is used." in shown
+    assert "note: The labels were read as different kinds (2 instances, 1 classes)" in shown
+
+
+def test_folders_are_found_by_their_usual_names_or_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=2)
+    (data / "image").rename(data / "images")
+    (data / "label").rename(data / "masks")
+    assert run("check-masks", data) == 0
+    (data / "images").rename(data / "raw")
+    capsys.readouterr()
+    assert run("check-masks", data) == 1
+    assert capsys.readouterr().err == "There is no folder images in data.\n"
+    assert run("check-masks", data, "--images", "raw", "--labels", "masks") == 0
+    assert run("check-masks", tmp_path / "nowhere") == 1
+    assert "There is no folder nowhere." in capsys.readouterr().err
+
+
+@pytest.mark.data
+def test_real_folders_have_nothing_to_mend(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("check-masks", shared_data / "isbi2012", "--classes", "membrane,cell") == 0
+    assert "24 pairs that can be read" in capsys.readouterr().out

@@ -1,0 +1,119 @@
+"""Sizes of a U-Net, against layers counted one by one and influence followed pixel by pixel."""
+
+import pytest
+from slow_definitions import size_after
+
+from hf_unet.errors import ModelError
+from hf_unet.geometry import Geometry, same_geometry, valid_geometry
+
+DEPTHS = range(1, 6)
+ALL = [
+    pytest.param(build(depth), depth, build is same_geometry, id=f"{build.__name__}-{depth}")
+    for build in (valid_geometry, same_geometry)
+    for depth in DEPTHS
+]
+each_geometry = pytest.mark.parametrize(("geometry", "depth", "padded"), ALL)
+
+
+def test_the_papers_numbers() -> None:
+    paper = valid_geometry(4)
+    assert (paper.margin, paper.grid, paper.lost, paper.smallest) == (92, 16, 92, 188)
+    assert (paper.output_size(572), paper.input_size(388), paper.step(572)) == (388, 572, 384)
+
+
+@each_geometry
+def test_a_side_is_accepted_if_every_layer_fits(
+    geometry: Geometry, depth: int, padded: bool
+) -> None:
+    for side in range(-3, 900):
+        expected = size_after(side, depth, padded) if side > 0 else None
+        assert geometry.accepts(side) == (expected is not None), side
+        if expected is not None:
+            assert geometry.output_size(side) == expected
+
+
+@each_geometry
+def test_a_wrong_side_names_the_nearest_right_ones(
+    geometry: Geometry, depth: int, padded: bool
+) -> None:
+    right = [side for side in range(1, 1200) if geometry.accepts(side)]
+    for side in range(1, 900):
+        below = max((r for r in right if r < side), default=None)
+        above = min(r for r in right if r > side)
+        assert geometry.nearest(side) == (below, above)
+        if side in right:
+            continue
+        with pytest.raises(ModelError) as caught:
+            geometry.output_size(side)
+        message = str(caught.value)
+        nearest = f"{above}." if below is None else f"{below} and {above}."
+        assert f"side of {side} pixels" in message
+        assert message.endswith(f"the nearest: {nearest}")
+        # The rule that the sentence states is the rule.
+        words = message.replace(".", " ").split()
+        least, rest = int(words[words.index("least") + 1]), int(words[words.index("leave") + 1])
+        assert least == right[0]
+        assert all(r % geometry.grid == rest for r in right)
+
+
+@each_geometry
+def test_input_size_is_the_smallest_that_keeps_the_output(
+    geometry: Geometry, depth: int, padded: bool
+) -> None:
+    right = [side for side in range(1, 1200) if geometry.accepts(side)]
+    for output in range(1, 400):
+        expected = min(side for side in right if geometry.kept(side) >= output)
+        assert geometry.input_size(output) == expected
+
+
+@each_geometry
+def test_tile_side_is_the_largest_workable_of_at_most_the_wanted(
+    geometry: Geometry, depth: int, padded: bool
+) -> None:
+    workable = [
+        side
+        for side in range(1, 1200)
+        if geometry.accepts(side) and geometry.kept(side) >= geometry.grid
+    ]
+    for wanted in [*range(1, 900), 0, -5]:
+        expected = max((side for side in workable if side <= wanted), default=workable[0])
+        assert geometry.tile_side(wanted) == expected
+        step = geometry.step(expected)
+        assert step > 0 and step % geometry.grid == 0
+        assert step <= geometry.kept(expected) < step + geometry.grid
+
+
+def inputs_of(pixels: set[int], depth: int) -> set[int]:
+    """Input pixels along one axis that decide these output pixels of a padded U-Net."""
+
+    def near(centers: set[int]) -> set[int]:  # two 3-wide convolutions
+        return {center + shift for center in centers for shift in range(-2, 3)}
+
+    needed = []  # of each skip connection
+    for _ in range(depth):
+        pixels = near(pixels)
+        needed.append(pixels)
+        pixels = {pixel // 2 for pixel in pixels}  # up-convolution
+    pixels = near(pixels)
+    for skip in reversed(needed):
+        pooled = {2 * pixel + half for pixel in pixels for half in (0, 1)}
+        pixels = near(pooled | skip)
+    return pixels
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_margin_of_a_padded_net_is_the_context_rounded_up_to_the_grid(depth: int) -> None:
+    geometry = same_geometry(depth)
+    seen = inputs_of(set(range(geometry.grid)), depth)
+    context = max(-min(seen), max(seen) - (geometry.grid - 1))
+    assert geometry.margin % geometry.grid == 0
+    assert context <= geometry.margin < context + geometry.grid
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_margin_of_a_valid_net_is_half_of_what_it_loses(depth: int) -> None:
+    geometry = valid_geometry(depth)
+    side = 2 * geometry.smallest + (-geometry.offset - 2 * geometry.smallest) % geometry.grid
+    output = size_after(side, depth, padded=False)
+    assert output is not None
+    assert side - output == 2 * geometry.margin == 2 * geometry.lost

@@ -1,0 +1,73 @@
+"""Compute the figures of a model on a folder of images and labels, and print them as JSON.
+
+python train/evaluate.py models/nuclei --data DIR --recipe train/recipes/dsb2018-nuclei.toml
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hf_unet.model import load_network
+from hf_unet.training.datasets import find_pairs, hold_out
+from hf_unet.training.run_folder import METRICS, SETTINGS, measure, write_card, write_metrics
+from hf_unet.training.settings import read_settings
+
+
+def main() -> int:
+    """Run the command line; 0 when evaluated, 1 when something does not fit."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="folder of a model, or its name on the Hub")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images and labels")
+    parser.add_argument(
+        "--recipe",
+        "--settings",
+        type=Path,
+        help="the recipe (TOML) or settings.json it was trained by: says which images were kept "
+        "out of training (default: MODEL/settings.json)",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="score every image: none of them was trained on"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument(
+        "--update", action="store_true", help="also write metrics.json and the card of MODEL"
+    )
+    arguments = parser.parse_args()
+    folder = Path(arguments.model)
+    if arguments.update and not folder.is_dir():
+        parser.error("--update needs a model that is a folder here")
+    if arguments.update and arguments.all:
+        parser.error("a card shows figures of what was kept out of training: --update or --all")
+    try:
+        settings = read_settings(arguments.recipe or folder / SETTINGS)
+        model = load_network(arguments.model, device=arguments.device)
+        pairs = find_pairs(arguments.data, settings.data, model.classes)
+        split = hold_out(pairs, settings.data) if not arguments.all else None
+        figures = measure(
+            model,
+            settings,
+            pairs if split is None else split.validation,
+            train_images=len(split.train) if split else 0,
+        )
+        # How it was trained is in its own metrics.json alone.
+        before = folder / METRICS
+        metrics = json.loads(before.read_text("utf-8")) | figures if before.is_file() else figures
+        if arguments.update:
+            write_card(folder, metrics, folder.as_posix())
+            write_metrics(folder, metrics)
+            settings.save(folder / SETTINGS)
+        if arguments.output:
+            arguments.output.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(metrics, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

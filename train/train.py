@@ -1,0 +1,44 @@
+"""Train a U-Net on a folder of images and labels.
+
+accelerate launch train/train.py --recipe train/recipes/isbi2012.toml --data DIR
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hf_unet.training.loop import DivergedError, train
+from hf_unet.training.settings import read_settings
+
+
+def main() -> int:
+    """Run the command line; 0 when trained, 1 when something does not fit."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", type=Path, help="a TOML file, or settings.json of a run")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images and labels")
+    parser.add_argument("--output", type=Path, help="run folder (default: runs/<recipe>)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="SECTION.KEY=VALUE",
+        help="change one setting, e.g. run.steps=2000; may be repeated",
+    )
+    arguments = parser.parse_args()
+    if arguments.recipe is None and not (arguments.resume and arguments.output):
+        parser.error("give --recipe, or --resume with --output")
+    output = arguments.output or Path("runs") / arguments.recipe.stem
+    try:
+        settings = read_settings(arguments.recipe or output / "settings.json", arguments.set)
+        best = train(settings, arguments.data, output, resume=arguments.resume)
+    except (ValueError, DivergedError, FileExistsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"The best checkpoint is in {best}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
