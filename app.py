@@ -25,6 +25,7 @@ from hf_unet.labels import Labels, read_labels
 from hf_unet.metrics import average_precision, class_counts, scores_per_image
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
+from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
 from hf_unet.tiles import read_tile
 from hf_unet.weight_map import instance_distances, weight_map_from_distances
@@ -53,6 +54,7 @@ class Shown:
     """What one person's page shows, kept for the sliders and the download."""
 
     result: Segmentation
+    model: str
     name: str
     distances: tuple[NDArray[np.float32], NDArray[np.float32]]
     source: str
@@ -111,6 +113,7 @@ def segment(
     instances = separate_touching(result.instances if labels is None else labels.instances())
     shown = Shown(
         result=result,
+        model=model,
         name=Path(image).stem,
         distances=instance_distances(instances),
         source="predicted mask" if labels is None else "ground truth",
@@ -196,6 +199,26 @@ def weight_map(shown: Shown | None, w0: float = 10.0, sigma: float = 5.0) -> tup
         "border of background first, as for training."
     )
     return cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), legend
+
+
+def seam_test(shown: Shown | None) -> str:
+    """Segment the image again in small tiles and in one piece, and compare the two.
+
+    Returns
+    -------
+    The largest difference in probability, and how many pixels change their class.
+    """
+    if shown is None:
+        raise gr.Error("Segment an image first.", print_exception=False)
+    image = shown.result.image
+    test = compare_seams(load_model(shown.model), image)
+    first = f" (its first {test.width} x {test.height} pixels)"
+    part = "" if (test.height, test.width) == image.shape[1:] else first
+    return (
+        f"This image{part} in {test.tiles} tiles of {test.side[1]} x {test.side[0]} pixels and in "
+        f"one piece: the probabilities differ by at most **{test.largest_difference:.1e}**, and "
+        f"**{test.changed_pixels}** pixels change their class."
+    )
 
 
 def download(shown: Shown | None) -> str:
@@ -295,6 +318,8 @@ def build() -> gr.Blocks:
                             "by mirroring. **Yellow**: what each tile decides. **Blue**: what "
                             "the network sees to decide the first of them."
                         )
+                        seams = gr.Button("Seam test: compare tiles with one piece")
+                        seam_words = gr.Markdown(elem_id="seams")
                 table = gr.Dataframe(
                     headers=["class", "area (pixels)", "share", "Dice", "IoU"],
                     datatype="str",
@@ -311,6 +336,7 @@ def build() -> gr.Blocks:
         for event, name in ((clicked, "download"), (chosen, False)):
             drawn = event.success(weight_map, [shown, w0, sigma], [weights, legend], api_name=False)
             drawn.success(download, shown, save, api_name=name)
+        seams.click(seam_test, shown, seam_words, api_name="seam_test")
         for slider, name in ((w0, "weight_map"), (sigma, False)):
             slider.input(
                 weight_map,

@@ -5,7 +5,8 @@
 Brute force is the definition: for each instance one exact Euclidean distance transform of the whole
 image, by OpenCV (DIST_L2, DIST_MASK_PRECISE; several times faster than SciPy's, which is shown for
 comparison), keeping the two smallest distances. The floor is one such transform. The contestants
-take turns, so that a busy machine slows all of them, and ratios are medians over the turns.
+take turns, so that a busy machine slows all of them, and ratios are medians over the turns. Where
+other work shares the cores, the ratio of processor times is the steadier one.
 Memory is the peak of all arrays during one call, as tracemalloc counts it, input apart.
 """
 
@@ -15,6 +16,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -100,49 +102,64 @@ def brute_force(
     return np.where(labels == 0, term, 0).astype(np.float32)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+class Seconds(NamedTuple):
+    wall: float
+    processor: float  # of all threads together
 
 
-def take_turns(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
-    for call in calls.values():
+def seconds(call: Callable[[], object], times: int = 1) -> Seconds:
+    """Mean time of one call."""
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in range(times):
         call()
-    measured: dict[str, list[float]] = {name: [] for name in calls}
+    return Seconds((time.perf_counter() - wall) / times, (time.process_time() - processor) / times)
+
+
+def take_turns(
+    calls: dict[str, tuple[Callable[[], object], int]], turns: int
+) -> dict[str, list[Seconds]]:
+    """Times of each of (call, how often in a turn)."""
+    for call, _ in calls.values():
+        call()
+    measured: dict[str, list[Seconds]] = {name: [] for name in calls}
     for _ in range(turns):
-        for name, call in calls.items():
-            measured[name].append(seconds(call))
+        for name, (call, times) in calls.items():
+            measured[name].append(seconds(call, times))
     return measured
 
 
-def ratio(above: list[float], below: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+def milliseconds(times: list[Seconds]) -> float:
+    return 1e3 * statistics.median(time.wall for time in times)
 
 
-def against_brute_force(make: Callable[[int, int], Labels], turns: int = 3) -> None:
+def ratios(above: list[Seconds], below: list[Seconds]) -> Seconds:
+    pairs = list(zip(above, below, strict=True))
+    return Seconds(*(statistics.median(a[i] / b[i] for a, b in pairs) for i in range(2)))
+
+
+def against_brute_force(make: Callable[[int, int], Labels], turns: int = 5) -> None:
     labels = make(512, 200)
     outside = (labels == 0).view(np.uint8)
     measured = take_turns(
         {
-            "brute force (OpenCV)": lambda: brute_force(labels),
-            "boundary_weight_map": lambda: [boundary_weight_map(labels) for _ in range(10)],
-            "floor": lambda: [exact_transform(outside) for _ in range(10)],
+            "brute force (OpenCV)": (lambda: brute_force(labels), 1),
+            "boundary_weight_map": (lambda: boundary_weight_map(labels), 20),
+            "floor": (lambda: exact_transform(outside), 20),
         },
         turns,
     )
-    for name in ("boundary_weight_map", "floor"):
-        measured[name] = [total / 10 for total in measured[name]]
+    brute, ours, floor = measured.values()
     measured["brute force (SciPy)"] = [seconds(lambda: brute_force(labels, scipy_transform))]
     worst = np.abs(boundary_weight_map(labels, class_weights=ALONE) - brute_force(labels)).max()
     print(f"\n512x512, 200 instances, {make.__name__}")
     for name, times in measured.items():
-        print(f"  {name:24} {1e3 * statistics.median(times):9.2f} ms")
-    ours = measured["boundary_weight_map"]
-    scipy_ratio = measured["brute force (SciPy)"][0] / statistics.median(ours)
-    print(f"  faster than brute force  {ratio(measured['brute force (OpenCV)'], ours):9.1f} times")
+        print(f"  {name:24} {milliseconds(times):9.2f} ms")
+    faster = ratios(brute, ours)
+    scipy_ratio = milliseconds(measured["brute force (SciPy)"]) / milliseconds(ours)
+    print(f"  faster than brute force  {faster.wall:9.1f} times")
+    print(f"    in processor time      {faster.processor:9.1f} times")
     print(f"    (than SciPy's          {scipy_ratio:9.1f} times)")
-    print(f"  times the floor          {ratio(ours, measured['floor']):9.1f}")
+    print(f"  times the floor          {ratios(ours, floor).wall:9.1f}")
     print(f"  largest difference       {worst:9.1e}")
 
 
@@ -151,18 +168,19 @@ def against_the_floor(
 ) -> None:
     labels = make(2048, count)
     outside = (labels == 0).view(np.uint8)
-    measured = take_turns(
-        {
-            "ours": lambda: boundary_weight_map(labels, sigma=sigma, inside=True),
-            "floor": lambda: exact_transform(outside),
-        },
-        turns,
-    )
-    ours, floor = (1e3 * statistics.median(times) for times in measured.values())
-    peak = peak_memory(lambda: boundary_weight_map(labels, sigma=sigma, inside=True))
+
+    def weigh() -> None:
+        boundary_weight_map(labels, sigma=sigma, inside=True)
+
+    ours, floor = take_turns(
+        {"ours": (weigh, 1), "floor": (lambda: exact_transform(outside), 5)}, turns
+    ).values()
     name = f"{make.__name__}, {count} instances, sigma {sigma:g}"
-    times = ratio(measured["ours"], measured["floor"])
-    print(f"  {name:46} {ours:8.0f} ms {floor:6.0f} ms {times:6.1f} {peak:>8} MB")
+    times = ratios(ours, floor)
+    print(
+        f"  {name:46} {milliseconds(ours):6.0f} ms {milliseconds(floor):6.0f} ms "
+        f"{times.wall:6.1f} {times.processor:9.1f} {peak_memory(weigh):>8} MB"
+    )
 
 
 def peak_memory(call: Callable[[], object]) -> int:
@@ -179,21 +197,21 @@ def new_settings() -> None:
     d1, d2 = instance_distances(labels)
     measured = take_turns(
         {
-            "distances": lambda: instance_distances(labels),
-            "weights": lambda: weight_map_from_distances(d1, d2, 8, 7),
+            "distances": (lambda: instance_distances(labels), 1),
+            "weights": (lambda: weight_map_from_distances(d1, d2, 8, 7), 10),
         },
         5,
     )
     print("\n512x512, 200 instances: all distances once, then any w0 and sigma")
     for name, times in measured.items():
-        print(f"  {name:24} {1e3 * statistics.median(times):9.2f} ms")
+        print(f"  {name:24} {milliseconds(times):9.2f} ms")
 
 
 def main() -> None:
     print(f"OpenCV {cv2.__version__} with {cv2.getNumThreads()} threads, NumPy {np.__version__}")
     against_brute_force(cells)
     against_brute_force(overlapping_disks)
-    print(f"\n2048x2048, inside=True{'':26} this       floor  ratio   memory")
+    print(f"\n2048x2048, inside=True{'':28} this     floor  ratio processor    memory")
     against_the_floor(cells, 3000)
     against_the_floor(overlapping_disks, 3000)
     against_the_floor(cells, 3000, sigma=50)

@@ -50,6 +50,7 @@ def render_card(
     """
     try:
         fields = _untrained() if metrics is None else _measured(metrics, config)
+        card_data = _card_data(metrics, repo_id)
     except KeyError as error:
         raise ModelError(
             f"metrics.json lacks {error.args[0]!r}, which the card shows. Run "
@@ -57,7 +58,7 @@ def render_card(
         ) from error
     classes = ", ".join(config["classes"])
     card: ModelCard = ModelCard.from_template(
-        card_data=_card_data(metrics, repo_id),
+        card_data=card_data,
         template_str=template(),
         title=repo_id.rsplit("/", maxsplit=1)[-1],
         repo_id=repo_id,
@@ -74,6 +75,7 @@ def _card_data(metrics: Mapping[str, Any] | None, repo_id: str) -> ModelCardData
         library_name="hf-unet",
         pipeline_tag="image-segmentation",
         license="apache-2.0" if metrics is None else metrics["license"],
+        license_name=None if metrics is None else metrics.get("license_name") or None,
         tags=[
             "image-segmentation",
             "semantic-segmentation",
@@ -138,10 +140,18 @@ def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
             f"Average precision of instances at IoU 0.5: "
             f"{_figure(validation['average_precision_50'])}, the mean over images."
         )
+    seams = metrics["overlap_tile"]
+    more.append(
+        f"Overlap-tile is exact: an image of {seams['width']} x {seams['height']} pixels in "
+        f"{seams['tiles']} tiles and in one piece differs by at most "
+        f"{seams['largest_difference']:.1e} in probability, and {seams['changed_pixels']} pixels "
+        "change their class."
+    )
     figures = "\n".join(
         [
             f"Trained on {data['train_images']} images of: {data['name']}. The figures are of "
-            f"{data['validation_images']} images kept out of training.",
+            f"{data['validation_images']} images kept out of training, by which the checkpoint was "
+            "chosen.",
             "",
             "| class | Dice per image | IoU per image | Dice pooled | IoU pooled |",
             "|---|---|---|---|---|",
@@ -154,13 +164,15 @@ def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
             f"Data: {data['terms']}. {data['citation']}.",
         ]
     )
+    start = f", from the weights of {training['init']}" if training["init"] else ""
     return {
         "summary": metrics["summary"],
         "parameters": f"{metrics['parameters']:,}",
         "figures": figures,
         "training": (
-            f"{training['steps']:,} steps of {training['batch']} tiles in {training['hours']:.2f} "
-            f"hours on {training['machine']}, {training['precision']} precision; the checkpoint "
+            f"{training['steps']:,} steps of {training['batch']} tiles{start}, in "
+            f"{training['hours']:.2f} hours on {training['machine']}, {training['precision']} "
+            "precision; the checkpoint "
             f"is that of step {training['best_step']:,}. `settings.json` holds every setting."
         ),
         "limits": metrics["limits"],

@@ -95,8 +95,16 @@ def test_bad_input_gives_the_librarys_sentence(tmp_path, image, truth, model, se
     assert str(tmp_path) not in str(caught.value)
 
 
+def test_seam_test_finds_no_seam():
+    shown, *_ = app.segment(str(IMAGE), None, "nuclei", 1, progress=silent)
+    words = app.seam_test(shown)
+    assert "in 9 tiles of 380 x 380 pixels" in words
+    assert "**0** pixels change their class" in words
+    assert float(re.search(r"at most \*\*(\S+)\*\*", words)[1]) < 1e-5
+
+
 def test_weight_map_and_download_ask_for_a_segmentation_first():
-    for function in (app.weight_map, app.download):
+    for function in (app.weight_map, app.download, app.seam_test):
         with pytest.raises(gr.Error, match="Segment an image first"):
             function(None)
 
@@ -123,10 +131,12 @@ def test_client_calls_by_name(address, expected):
         page=1,
         api_name="/segment",
     )
-    assert (np.asarray(Image.open(overlay)) == np.asarray(result.overlay())).all()
+    with Image.open(overlay) as picture:
+        assert (np.asarray(picture) == np.asarray(result.overlay())).all()
     assert [row[3] for row in table["data"]] == [f"{value:.4f}" for value in dice]
-    picture, words = client.predict(w0=10, sigma=5, api_name="/weight_map")
-    assert Image.open(picture).size == (512, 512)
+    weights, words = client.predict(w0=10, sigma=5, api_name="/weight_map")
+    with Image.open(weights) as picture:
+        assert picture.size == (512, 512)
     assert "w(x)" in words
     with zipfile.ZipFile(client.predict(api_name="/download")) as archive:
         mask = np.asarray(Image.open(io.BytesIO(archive.read("mask.png"))))

@@ -255,3 +255,21 @@ def test_importing_asks_the_network_for_nothing() -> None:
         check=False,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_warp_is_the_share_of_tiles_that_lose_their_texture() -> None:
+    still = {"brightness": 0.0, "contrast": 0.0, "flip": False}
+    augmentation = build_augmentation(AugmentationSettings(warp=0.5, **still))  # type: ignore[arg-type]
+    noise = np.random.default_rng(0).standard_normal((40, 40, 1)).astype(np.float32)
+    kept = 0
+    for seed in range(200):
+        augmentation.set_random_seed(seed)
+        kept += np.array_equal(augmentation(image=noise, mask=noise[..., 0])["image"], noise)
+    assert 70 <= kept <= 130
+
+
+def test_a_moved_image_keeps_most_of_its_noise() -> None:
+    noise = np.random.default_rng(0).standard_normal((64, 64, 1)).astype(np.float32)
+    moved = run(ElasticDeformation(sigma=5.0), seed=1, image=noise)["image"]
+    # Linear interpolation at random places keeps 4/9 of the variance of white noise.
+    assert moved.var() > 0.6 * noise.var()

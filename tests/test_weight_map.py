@@ -1,21 +1,25 @@
 """The boundary weight map against its definition: one distance transform for each instance."""
 
+import functools
 import math
+import operator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
+from hf_unet.distances import CHUNK, PARABOLA_REACH
 from hf_unet.errors import LabelError
+from hf_unet.instance_sets import instance_sets
 from hf_unet.weight_map import (
-    PARABOLA_REACH,
-    TILE,
     boundary_weight_map,
     instance_distances,
     weight_map_from_distances,
 )
 
+Draw = Callable[[np.random.Generator], npt.NDArray[np.int32]]
 ALONE = (0.0, 0.0)  # class weights that leave the boundary term alone
 
 
@@ -36,9 +40,15 @@ def sorted_two(arrays: list[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.flo
 def defined_term(
     instances: npt.NDArray[np.integer], w0: float, sigma: float, inside: bool
 ) -> npt.NDArray[np.float64]:
-    d1, d2 = defined_distances(instances)
+    return term_of(defined_distances(instances), w0, sigma, inside)
+
+
+def term_of(
+    distances: npt.NDArray[np.float64], w0: float, sigma: float, inside: bool
+) -> npt.NDArray[np.float64]:
+    d1, d2 = distances
     term = w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2))
-    return term if inside else np.where(instances == 0, term, 0)
+    return term if inside else np.where(d1 > 0, term, 0)
 
 
 def squares(
@@ -141,8 +151,8 @@ def test_no_instance_is_infinitely_far() -> None:
 SETTINGS = [  # w0, sigma; their reach lies on both sides of PARABOLA_REACH
     (10, 5),
     (10, 50),
-    (10, 8.9),
-    (10, 9.0),
+    (10, 17.8),
+    (10, 17.9),
     (100, 2),
     (1, 1),
     (3, 0.2),
@@ -186,16 +196,17 @@ def islands(rng: np.random.Generator) -> npt.NDArray[np.int32]:
     return np.where(instances == 0, 501, instances).astype(np.int32)
 
 
-def tiled(rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    """Larger than a tile in both directions."""
-    return squares(rng, (TILE[0] + 60, TILE[1] + 70), 60, 40, 60)
+def striped(rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Several strips of rows."""
+    return squares(rng, (5 * CHUNK // 500, 500), 70, 40, 70)
 
 
 def seams(rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    """Lines on both sides of the seams between tiles."""
-    instances = np.zeros((TILE[0] + 20, TILE[1] + 20), np.int32)
-    instances[:, TILE[1] - 3], instances[:, TILE[1] + 4] = 1, 2
-    instances[TILE[0] - 3, :500], instances[TILE[0] + 4, :500] = 3, 4
+    """Lines on both sides of the seam between two strips, and at the ends of the rows."""
+    seam = 2 * CHUNK // 500
+    instances = np.zeros((seam + 60, 500), np.int32)
+    instances[:, 2], instances[:, -2] = 1, 2
+    instances[seam - 3, 20:-20], instances[seam + 4, 20:-20] = 3, 4
     return instances
 
 
@@ -207,17 +218,23 @@ def column(rng: np.random.Generator) -> npt.NDArray[np.int32]:
     return squares(rng, (3000, 1), 60, 20, 60)
 
 
+@functools.cache
+def drawn(draw: Draw) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    instances = draw(np.random.default_rng(1))
+    return instances, defined_distances(instances)
+
+
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("sigma", [5.0, 12.0])
+@pytest.mark.parametrize("sigma", [5.0, 12.0, 30.0])
 @pytest.mark.parametrize(
     "draw",
-    [scattered, noise, single_pixels, islands, tiled, seams, row, column],
+    [scattered, noise, single_pixels, islands, striped, seams, row, column],
     ids=lambda f: f.__name__,
 )
-def test_equals_the_definition_on_awkward_images(draw, sigma: float, inside: bool) -> None:  # type: ignore[no-untyped-def]
-    instances = draw(np.random.default_rng(1))
+def test_equals_the_definition_on_awkward_images(draw: Draw, sigma: float, inside: bool) -> None:
+    instances, distances = drawn(draw)
     weights = boundary_weight_map(instances, 10, sigma, ALONE, inside)
-    np.testing.assert_allclose(weights, defined_term(instances, 10, sigma, inside), atol=1e-5)
+    np.testing.assert_allclose(weights, term_of(distances, 10, sigma, inside), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("reach", [0.5, 1, 7.3, 27, PARABOLA_REACH, PARABOLA_REACH + 1, math.inf])
@@ -230,6 +247,17 @@ def test_distances_are_exact_below_the_reach_and_infinite_beyond(reach: float) -
         np.testing.assert_allclose(d1, np.where(near < reach, near, np.inf), rtol=1e-6)
         second = np.where(near + second < reach, second, np.inf)
         np.testing.assert_allclose(d2, second, rtol=1e-6)
+
+
+def test_sets_tell_every_two_instances_apart() -> None:
+    """As many sets hold each instance, no two instances are in the same ones, no set is empty."""
+    for count in range(1, 260):
+        sets = instance_sets(np.arange(1, count + 1)[None], math.inf)
+        assert sets is not None
+        membership = sets.pixels[0].tolist()
+        assert len(set(membership)) == count
+        assert {bits.bit_count() for bits in membership} == {sets.chosen}
+        assert functools.reduce(operator.or_, membership) == 2**sets.total - 1
 
 
 def test_large_w0_keeps_float32_precision() -> None:

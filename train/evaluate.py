@@ -10,7 +10,14 @@ from pathlib import Path
 
 from hf_unet.model import load_network
 from hf_unet.training.datasets import find_pairs, hold_out
-from hf_unet.training.run_folder import METRICS, SETTINGS, measure, write_card, write_metrics
+from hf_unet.training.run_folder import (
+    METRICS,
+    SETTINGS,
+    measure,
+    write_card,
+    write_metrics,
+    write_settings,
+)
 from hf_unet.training.settings import read_settings
 
 
@@ -59,7 +66,7 @@ def main() -> int:
         if arguments.update:
             write_card(folder, metrics, folder.as_posix())
             write_metrics(folder, metrics)
-            settings.save(folder / SETTINGS)
+            write_settings(folder, settings)
         if arguments.output:
             arguments.output.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     except ValueError as error:

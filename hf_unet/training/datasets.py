@@ -122,8 +122,8 @@ def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
     for path in list_files(folder, suffixes):
         if path.stem in found:
             raise DataError(
-                f"The folder {folder.name} holds {found[path.stem].name} and {path.name}: files are "
-                "matched by the name before the ending, so keep one of the two."
+                f"The folder {folder.name} holds {found[path.stem].name} and {path.name}: files "
+                "are matched by the name before the ending, so keep one of the two."
             )
         found[path.stem] = path
     return found

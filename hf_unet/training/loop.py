@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from hf_unet.model import UNet, crop
+from hf_unet.pretrained import Repository
 from hf_unet.training.datasets import Split, check_split, find_pairs, hold_out
 from hf_unet.training.draws import Draws
 from hf_unet.training.evaluation import evaluate
@@ -28,7 +29,6 @@ from hf_unet.training.optimization import (
     choose_precision,
 )
 from hf_unet.training.run_folder import (
-    SETTINGS,
     append_log,
     cut_log,
     find_checkpoint,
@@ -38,6 +38,7 @@ from hf_unet.training.run_folder import (
     save_checkpoint,
     write_card,
     write_metrics,
+    write_settings,
 )
 from hf_unet.training.settings import Settings, SettingsError
 
@@ -65,20 +66,22 @@ class Progress:
 
 
 def build_network(settings: Settings) -> UNet:
-    """The network that the recipe's [network] asks for, with new weights.
+    """The network that the recipe's [network] asks for, with new weights or those of ``run.init``.
 
     Raises
     ------
     SettingsError
         If there is no such argument; names it.
     ModelError
-        If an argument's value makes no network.
+        If an argument's value makes no network, or ``run.init`` does not fit it.
     """
     known = list(inspect.signature(UNet).parameters)
     if unknown := sorted(set(settings.network) - set(known)):
         raise SettingsError(
             f"recipe [network] has a key {unknown[0]!r}; known are {', '.join(known)}."
         )
+    if settings.run.init:
+        return UNet.from_pretrained(settings.run.init, **settings.network).train()
     return UNet(**settings.network)
 
 
@@ -270,6 +273,7 @@ def _finish(
             "steps": progress.step,
             "best_step": progress.best_step,
             "batch": settings.run.batch * accelerator.num_processes,
+            "init": Repository(settings.run.init).title if settings.run.init else None,
             "hours": round(progress.seconds / 3600, 3),
             "device": accelerator.device.type,
             "machine": machine_name(accelerator.device),
@@ -281,5 +285,5 @@ def _finish(
     }
     write_metrics(output, metrics)
     write_metrics(output / "best", metrics)
-    settings.save(output / "best" / SETTINGS)
+    write_settings(output / "best", settings)
     write_card(output / "best", metrics, output.resolve().name)

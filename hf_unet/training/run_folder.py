@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from accelerate import Accelerator
 from hf_unet import __version__
 from hf_unet.card import render_card
 from hf_unet.network import SegmentationNetwork
-from hf_unet.pretrained import CONFIG
+from hf_unet.pretrained import CONFIG, Repository
+from hf_unet.seams import compare_seams
 from hf_unet.training.datasets import Pair, Split
 from hf_unet.training.evaluation import evaluate
 from hf_unet.training.settings import Settings
@@ -137,6 +139,7 @@ def measure(
             "validation_images": len(pairs),
         },
         "validation": evaluate(model, pairs).summary(),
+        "overlap_tile": asdict(compare_seams(model, pairs[0].image)),
     }
 
 
@@ -153,6 +156,14 @@ def write_card(repository: Path, metrics: Mapping[str, Any], name: str) -> None:
     """
     config = json.loads((repository / CONFIG).read_text(encoding="utf-8"))
     render_card(config, metrics, repo_id=name).save(repository / "README.md")
+
+
+def write_settings(repository: Path, settings: Settings) -> None:
+    """Write settings.json of a model repository, without paths of this machine."""
+    run = settings.run
+    if run.init:
+        settings = replace(settings, run=replace(run, init=Repository(run.init).title))
+    settings.save(repository / SETTINGS)
 
 
 def machine_name(device: torch.device) -> str:

@@ -47,8 +47,13 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """How a drawn tile is changed. Lengths in pixels, amounts as fractions of the grey range."""
+    """How a drawn tile is changed. Lengths in pixels, amounts as fractions of the grey range.
 
+    ``warp`` is the share of tiles that are rotated, scaled and deformed at all; the others keep
+    the texture of an image that was never interpolated, which is what the network will be shown.
+    """
+
+    warp: float = 1.0
     elastic_sigma: float = 10.0
     elastic_grid: int = 3
     rotate: bool = True
@@ -67,7 +72,7 @@ class AugmentationSettings:
         _at_least(self, 2, "elastic_grid")
         amounts = ("brightness", "contrast", "gamma", "noise", "blur", "color")
         _at_least(self, 0, "elastic_sigma", *amounts)
-        for name in ("to_grey", "invert"):
+        for name in ("warp", "to_grey", "invert"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"augmentation.{name} is a probability from 0 to 1.")
         if not 0 < self.scale[0] <= self.scale[1]:
@@ -125,7 +130,8 @@ class RunSettings:
     """Length and pace. ``output`` is the side of the block that a training tile decides.
 
     ``validate_images`` = 0 validates on all that were kept out. ``keep`` names the figure by which
-    the best checkpoint is chosen.
+    the best checkpoint is chosen. ``init`` is a model, a folder or a name on the Hub, whose weights
+    the run starts from; empty: from new ones.
     """
 
     steps: int = 10_000
@@ -135,6 +141,7 @@ class RunSettings:
     validate_images: int = 0
     keep: str = "dice"
     seed: int = 0
+    init: str = ""
     precision: str = "auto"
     workers: int = 1
 

@@ -1,0 +1,95 @@
+"""The bundled models: each a whole repository, whose figures are those of its weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from hf_unet import UNet
+from hf_unet.card import render_card
+from hf_unet.labels import read_labels
+from hf_unet.metrics import average_precision, dice_per_class
+from hf_unet.training.datasets import find_pairs, hold_out
+from hf_unet.training.evaluation import evaluate
+from hf_unet.training.settings import read_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = sorted(path.parent for path in (ROOT / "models").glob("*/config.json"))
+EXAMPLES = ROOT / "spaces" / "examples"
+MEGABYTE = 2**20
+
+each = pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+
+
+def test_nuclei_and_membranes_are_bundled():
+    assert [folder.name for folder in MODELS] == ["em-membranes", "nuclei"]
+
+
+@each
+def test_a_bundled_model_is_a_whole_repository(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "README.md", "config.json", "metrics.json", "model.safetensors", "settings.json",
+    }  # fmt: skip
+    assert (folder / "model.safetensors").stat().st_size <= 16 * MEGABYTE
+    for name in names - {"model.safetensors"}:
+        text = (folder / name).read_text("utf-8")
+        assert not any(place in text for place in ("/work", "/home", "/tmp", "/root")), name
+
+
+@each
+def test_the_card_is_that_of_its_figures(folder):
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    card = render_card(config, metrics, repo_id=f"models/{folder.name}")
+    assert str(card).strip() == (folder / "README.md").read_text("utf-8").strip()
+
+
+@each
+def test_config_and_settings_name_the_same_network(folder):
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    settings = read_settings(folder / "settings.json")
+    assert config.items() >= UNet(**settings.network).config.items()
+
+
+def test_nuclei_are_found_and_kept_apart():
+    model = UNet.from_pretrained(ROOT / "models" / "nuclei")
+    truth = tifffile.imread(EXAMPLES / "nuclei_truth.tif").astype(np.int32)
+    result = model.segment(EXAMPLES / "nuclei.tif")
+    assert dice_per_class((truth > 0).astype(np.uint8), result.mask)[1] > 0.85
+    assert average_precision(truth, result.instances, (0.5,))[0] > 0.6
+
+
+def test_grey_and_rgb_are_the_same_to_the_nuclei_model():
+    model = UNet.from_pretrained(ROOT / "models" / "nuclei")
+    grey = tifffile.imread(EXAMPLES / "nuclei.tif")[:200, :200]
+    color = np.repeat(grey[..., None], 3, axis=2)
+    np.testing.assert_array_equal(model.segment(grey).mask, model.segment(color).mask)
+
+
+@pytest.mark.data
+@each
+def test_the_figures_are_those_of_the_weights(folder, shared_data):
+    data = {"em-membranes": "isbi2012", "nuclei": "dsb2018"}[folder.name]
+    settings = read_settings(folder / "settings.json")
+    model = UNet.from_pretrained(folder)
+    split = hold_out(find_pairs(shared_data / data, settings.data, model.classes), settings.data)
+    summary = evaluate(model, split.validation).summary()
+    stored = json.loads((folder / "metrics.json").read_text("utf-8"))["validation"]
+    # Another processor may round a pixel at the border of two classes the other way.
+    assert summary["pixel_error"] == pytest.approx(stored["pixel_error"], abs=1e-5)
+    for name, value in stored["per_image"]["dice"].items():
+        assert summary["per_image"]["dice"][name] == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.data
+def test_membranes_reach_the_figure_promised(shared_data):
+    model = UNet.from_pretrained(ROOT / "models" / "em-membranes")
+    errors = []
+    for number in range(20, 24):
+        truth = read_labels(shared_data / "isbi2012" / "label" / f"{number}.tif", model.classes)
+        result = model.segment(shared_data / "isbi2012" / "image" / f"{number}.tif")
+        errors.append((truth.class_map() != result.mask).mean())
+    assert np.mean(errors) <= 0.078

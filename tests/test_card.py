@@ -1,0 +1,157 @@
+"""The model card: its figures are metrics.json's, its header is what the Hub reads."""
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from hf_unet.card import UNTRAINED, render_card, template
+from hf_unet.errors import ModelError
+from hf_unet.model import UNet
+
+CONFIG = UNet(base_channels=1, classes=("background", "cell")).config
+
+METRICS: dict[str, Any] = {
+    "summary": "Finds cells in pictures.",
+    "license": "cc0-1.0",
+    "parameters": 1234567,
+    "limits": "Only cells.",
+    "data": {
+        "name": "Cells of 2018",
+        "terms": "CC0",
+        "citation": "A. Nobody, Cells",
+        "train_images": 41,
+        "validation_images": 9,
+    },
+    "training": {
+        "steps": 12000,
+        "batch": 2,
+        "init": None,
+        "hours": 1.239,
+        "machine": "two cores",
+        "precision": "bf16",
+        "best_step": 11000,
+    },
+    "overlap_tile": {
+        "height": 300,
+        "width": 400,
+        "tiles": 6,
+        "largest_difference": 3.4e-7,
+        "changed_pixels": 0,
+    },
+    "validation": {
+        "per_image": {
+            "dice": {"background": 0.99123456789, "cell": 0.87654},
+            "iou": {"background": 0.98, "cell": None},
+            "convention": "An empty class counts as 1",
+        },
+        "pooled": {
+            "dice": {"background": 0.9, "cell": 0.81},
+            "iou": {"background": 0.85, "cell": 0.71},
+            "convention": "Over all pixels",
+        },
+        "pixel_error": 0.0612,
+        "average_precision_50": 0.7777,
+    },
+}
+
+
+def header_of(card: str) -> dict[str, Any]:
+    header: dict[str, Any] = yaml.safe_load(card.split("---")[1])
+    return header
+
+
+def test_every_figure_is_computed() -> None:
+    card = str(render_card(CONFIG, METRICS, repo_id="org/cells"))
+    for words in (
+        "# cells\n",
+        "Finds cells in pictures.",
+        "1,234,567 parameters",
+        'UNet.from_pretrained("org/cells")',
+        "`percentile`",
+        "| background | 0.9912 | 0.9800 | 0.9000 | 0.8500 |",
+        "| cell | 0.8765 | absent | 0.8100 | 0.7100 |",
+        "An empty class counts as 1.",
+        "Pixel error: 0.0612.",
+        "IoU 0.5: 0.7777",
+        "41 images of: Cells of 2018",
+        "9 images kept out of training, by which the checkpoint was chosen.",
+        "12,000 steps of 2 tiles, in 1.24 hours on two cores, bf16",
+        "step 11,000",
+        "400 x 300 pixels in 6 tiles and in one piece differs by at most 3.4e-07",
+        "Only cells.",
+    ):
+        assert words in card, words
+    assert "{{" not in card and "None" not in card
+
+
+def test_the_card_says_where_the_weights_started() -> None:
+    started = METRICS | {"training": METRICS["training"] | {"init": "org/before"}}
+    card = str(render_card(CONFIG, started, repo_id="org/cells"))
+    assert "2 tiles, from the weights of org/before, in 1.24 hours" in card
+
+
+def test_the_header_has_a_model_index() -> None:
+    header = header_of(str(render_card(CONFIG, METRICS, repo_id="org/cells")))
+    assert header["license"] == "cc0-1.0"
+    assert header["library_name"] == "hf-unet"
+    assert header["pipeline_tag"] == "image-segmentation"
+    (model,) = header["model-index"]
+    assert model["name"] == "cells"
+    figures = {
+        metric["name"]: metric["value"]
+        for result in model["results"]
+        for metric in result["metrics"]
+    }
+    assert figures == {
+        "Dice (background, per image)": 0.991235,
+        "Dice (cell, per image)": 0.87654,
+        "Pixel error": 0.0612,
+        "AP at IoU 0.5": 0.7777,
+    }
+
+
+def test_without_metrics_the_card_says_so() -> None:
+    card = str(render_card(CONFIG))
+    assert UNTRAINED in card and "Segments background, cell in images of 1 channel(s)." in card
+    assert "{{" not in card
+    header = header_of(card)
+    assert "model-index" not in header and header["license"] == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("license",),
+        ("summary",),
+        ("parameters",),
+        ("limits",),
+        ("data", "name"),
+        ("data", "validation_images"),
+        ("training", "hours"),
+        ("training", "best_step"),
+        ("validation", "pixel_error"),
+        ("validation", "pooled"),
+        ("validation", "per_image", "convention"),
+        ("validation", "per_image", "iou", "cell"),
+    ],
+)
+def test_a_missing_figure_is_named(path: tuple[str, ...]) -> None:
+    metrics = copy.deepcopy(METRICS)
+    inner = metrics
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    with pytest.raises(ModelError, match=f"metrics.json lacks '{path[-1]}'"):
+        render_card(CONFIG, metrics)
+
+
+def test_no_figure_is_typed_into_the_template() -> None:
+    body = template().split("## What it was given")[1].split("## Paper")[0]
+    assert not any(letter.isdigit() for letter in body)
+
+
+def test_the_networks_own_card_is_saved() -> None:
+    card = str(UNet(base_channels=1).generate_model_card(metrics=METRICS, repo_id="org/cells"))
+    assert "Finds cells in pictures." in card

@@ -1,0 +1,559 @@
+"""Training end to end, with tiny networks on discs that the test draws."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from discs import draw_discs, make_data
+from safetensors.torch import load_file
+
+from hf_unet import ImageError, LabelError, ModelError, UNet
+from hf_unet.training import loop, run_folder
+from hf_unet.training.datasets import DataError, find_pairs, hold_out
+from hf_unet.training.evaluation import evaluate
+from hf_unet.training.loop import DivergedError, train
+from hf_unet.training.settings import DataSettings, Settings, SettingsError, settings_from
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the networks are too small to share out
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_data(tmp_path_factory.mktemp("loop") / "data", count=8)
+
+
+def settings_of(**changes: Any) -> Settings:
+    """A tiny run; changes are ``section={key: value}``."""
+    table: dict[str, dict[str, Any]] = {
+        "network": {
+            "classes": ["background", "disc"],
+            "base_channels": 4,
+            "depth": 1,
+            "norm": "batch",
+            "dropout": 0.1,
+        },
+        "data": {"kind": "instances", "holdout_every": 4, "name": "Discs", "terms": "none"},
+        "augmentation": {"elastic_sigma": 1.0},
+        "loss": {"w0": 2.0, "sigma": 2.0, "class_weights": [1, 1]},
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "run": {
+            "steps": 6,
+            "batch": 2,
+            "output": 32,
+            "validate_every": 3,
+            "precision": "fp32",
+            "workers": 0,
+        },
+    }
+    for section, values in changes.items():
+        table.setdefault(section, {}).update(values)
+    return settings_from(table)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights_of(one), weights_of(other)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+# --- a whole run -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "discs"
+    settings = settings_of(
+        run={"steps": 60, "validate_every": 20},
+        optimizer={"warmup": 5, "cosine": True, "clip": 1.0},
+        card={"license": "cc0-1.0", "summary": "Finds discs.", "limits": "Discs only."},
+    )
+    assert train(settings, data, run) == run / "best"
+    return run
+
+
+def test_the_loss_falls_and_discs_are_found(finished: Path) -> None:
+    log = log_of(finished)
+    assert [line["step"] for line in log] == [20, 40, 60]
+    assert log[-1]["loss"] < 0.5 * log[0]["loss"]
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["validation"]["per_image"]["dice"]["disc"] > 0.8
+    assert metrics["validation"]["images"] == 2
+    assert log[-1]["learning_rate"] < 0.1 * log[0]["learning_rate"]  # the cosine's end
+
+
+def test_a_run_folder_holds_all_of_it(finished: Path, data: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "settings.json",
+        "split.json",
+        "log.jsonl",
+        "checkpoint",
+        "best",
+        "last",
+        "metrics.json",
+    }
+    best = {path.name for path in (finished / "best").iterdir()}
+    assert best == {
+        "config.json",
+        "model.safetensors",
+        "metrics.json",
+        "README.md",
+        "settings.json",
+    }
+    split = json.loads((finished / "split.json").read_text())
+    assert split["validation"] == ["00.tif", "04.tif"]
+    assert len(split["train"]) == 6 and not set(split["train"]) & set(split["validation"])
+
+
+def test_the_figures_are_those_of_the_best_checkpoint(finished: Path, data: Path) -> None:
+    model = UNet.from_pretrained(finished / "best")
+    settings = settings_of()
+    split = hold_out(find_pairs(data, settings.data, model.classes), settings.data)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["validation"] == evaluate(model, split.validation).summary()
+    assert metrics["parameters"] == sum(p.numel() for p in model.parameters())
+    assert metrics["data"]["train_images"] == 6 and metrics["data"]["validation_images"] == 2
+    best = max(log_of(finished), key=lambda line: line["per_image"]["dice"]["disc"])
+    assert metrics["training"]["best_step"] == best["step"]
+    assert (finished / "best" / "metrics.json").read_bytes() == (
+        finished / "metrics.json"
+    ).read_bytes()
+
+
+def test_the_card_shows_the_figures(finished: Path) -> None:
+    metrics = json.loads((finished / "metrics.json").read_text())
+    card = (finished / "best" / "README.md").read_text()
+    assert f"{metrics['validation']['per_image']['dice']['disc']:.4f}" in card
+    assert f"{metrics['validation']['pixel_error']:.4f}" in card
+    assert f"{metrics['parameters']:,}" in card
+    assert "Trained on 6 images of: Discs" in card
+    assert "license: cc0-1.0" in card and "Finds discs." in card and "Discs only." in card
+    assert "No figures" not in card
+    assert str(finished.parent) not in card
+
+
+def test_a_card_of_no_words_says_unknown(data: Path, tmp_path: Path) -> None:
+    train(settings_of(data={"name": "", "terms": ""}), data, tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["license"] == "unknown" and metrics["data"]["terms"] == "unknown"
+    assert "background, disc" in metrics["summary"] and "Unknown" in metrics["limits"]
+    assert "license: unknown" in (tmp_path / "run" / "best" / "README.md").read_text()
+
+
+# --- stopping and going on ---------------------------------------------------------------------
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Make the run break off before it computes the loss of this step."""
+    original = loop._finite
+
+    def breaking(loss: torch.Tensor, now: int, batch_size: int) -> float:
+        if now == step:
+            raise KeyboardInterrupt
+        return original(loss, now, batch_size)
+
+    monkeypatch.setattr(loop, "_finite", breaking)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_resumed_run_ends_as_one_never_stopped(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
+) -> None:
+    settings = settings_of(
+        optimizer={"warmup": 2, "cosine": True, "ema": ema},
+        network={"dropout": 0.5},
+        run={"steps": 9},
+    )
+    train(settings, data, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, data, tmp_path / "cut")
+    assert [line["step"] for line in log_of(tmp_path / "cut")] == [3]
+    train(settings, data, tmp_path / "cut", resume=True)
+    for name in ("last", "best"):
+        assert same_weights(tmp_path / "whole" / name, tmp_path / "cut" / name)
+    times = ("seconds",)
+    for one, other in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "cut"), strict=True):
+        assert {k: v for k, v in one.items() if k not in times} == {
+            k: v for k, v in other.items() if k not in times
+        }
+
+
+@pytest.mark.parametrize("stage", ["old alone", "old and partial", "partial beside"])
+def test_a_run_stopped_while_it_exchanged_checkpoints_goes_on(
+    data: Path, tmp_path: Path, stage: str
+) -> None:
+    run = tmp_path / "run"
+    train(settings_of(), data, run)
+    expected = weights_of(run / "last")
+    checkpoint = run / "checkpoint"
+    if stage != "partial beside":
+        checkpoint.rename(run / "checkpoint.old")
+    if stage != "old alone":
+        (run / "checkpoint.partial").mkdir()
+        (run / "checkpoint.partial" / "model.safetensors").write_bytes(b"cut sho")
+    (run / "metrics.json").unlink()
+    with pytest.raises(FileExistsError):
+        train(settings_of(), data, run)
+    train(settings_of(run={"steps": 9}), data, run, resume=True)
+    assert [line["step"] for line in log_of(run)] == [3, 6, 9]
+    assert {path.name for path in run.glob("checkpoint*")} == {"checkpoint"}
+    moved = weights_of(run / "last")
+    assert any(not torch.equal(expected[name], moved[name]) for name in expected)
+
+
+def test_a_checkpoint_is_exchanged_so_that_one_is_always_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    train(settings_of(), data, run)
+    original, calls = os.replace, []
+
+    def failing(source: Any, target: Any) -> None:
+        if Path(target).name == "checkpoint":
+            calls.append(Path(source).name)
+            raise OSError("the power fails between the two")
+        original(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder.os, "replace", failing)
+        with pytest.raises(OSError, match="power"):
+            train(settings_of(run={"steps": 9}), data, run, resume=True)
+    assert calls == ["checkpoint.partial"] and not (run / "checkpoint").exists()
+    train(settings_of(run={"steps": 9}), data, run, resume=True)
+    assert [line["step"] for line in log_of(run)] == [3, 6, 9]
+    assert (run / "checkpoint").is_dir()
+
+
+def test_a_finished_run_resumed_only_scores_again(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "discs"
+    shutil.copytree(finished, run)
+    (run / "metrics.json").unlink()
+    settings = settings_from(json.loads((run / "settings.json").read_text()))
+    train(settings, data, run, resume=True)
+    again, before = (json.loads((f / "metrics.json").read_text()) for f in (run, finished))
+    assert again["validation"] == before["validation"]
+    assert same_weights(run / "last", finished / "last")
+
+
+def test_a_run_is_not_overwritten(finished: Path, data: Path) -> None:
+    before = (finished / "log.jsonl").read_bytes()
+    with pytest.raises(FileExistsError, match=r"discs holds a run already\. Use --resume"):
+        train(settings_of(), data, finished)
+    assert (finished / "log.jsonl").read_bytes() == before
+
+
+# --- what is refused before the first step -----------------------------------------------------
+
+
+def refused(data: Path, run: Path, settings: Settings, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words) as caught:
+        train(settings, data, run)
+    assert not run.exists()
+    assert str(data.parent) not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["kept out", "trained on"])
+def test_a_label_of_another_size_is_refused(tmp_path: Path, number: int) -> None:
+    data = make_data(tmp_path / "data")
+    path = data / "label" / f"{number:02}.tif"
+    tifffile.imwrite(path, tifffile.imread(path)[:40])
+    refused(data, tmp_path / "run", settings_of(), LabelError, f"{path.name} is 48 x 40")
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    data, run = make_data(tmp_path / "data"), tmp_path / "run"
+    (data / "image" / "03.tif").write_bytes(b"nothing of the kind")
+    refused(data, run, settings_of(), ImageError, "03.tif")
+    (data / "image" / "03.tif").unlink()
+    train(settings_of(), data, run)  # a label too many does no harm
+    shutil.rmtree(run)
+    (data / "label" / "02.tif").unlink()
+    (data / "label" / "05.tif").unlink()
+    refused(data, run, settings_of(), DataError, "2 of 7 images in image have no label.*02.tif")
+    shutil.rmtree(data / "label")
+    refused(data, run, settings_of(), DataError, "no folder label in data")
+
+
+def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
+    data, run = make_data(tmp_path / "data"), tmp_path / "run"
+    for path in (data / "label").iterdir():
+        tifffile.imwrite(path, np.zeros((48, 48), np.uint16))
+    refused(data, run, settings_of(), DataError, "nothing to learn")
+    (data / "image" / "00.png").write_bytes((data / "image" / "00.tif").read_bytes())
+    refused(data, run, settings_of(), DataError, "00.png and 00.tif")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"network": {"base": 4}}, SettingsError, "'base'"),
+        ({"network": {"base_channels": 0}}, ModelError, "base_channels"),
+        ({"loss": {"name": "focal"}}, SettingsError, "focal"),
+        ({"loss": {"class_weights": [1, 2, 3]}}, SettingsError, "3 numbers for 2 classes"),
+        ({"data": {"holdout_first": 20}}, DataError, "0 would be kept out"),
+        ({"data": {"holdout_every": 1}}, DataError, "Of 8 pairs, 8 would be kept out"),
+        (
+            {"data": {"kind": "classes"}, "run": {"keep": "average_precision"}},
+            (DataError, LabelError),
+            "average_precision|class",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    data: Path, tmp_path: Path, changes: dict[str, Any], kind: Any, words: str
+) -> None:
+    refused(data, tmp_path / "run", settings_of(**changes), kind, words)
+
+
+def test_average_precision_needs_instances(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    for path in (data / "label").iterdir():
+        tifffile.imwrite(path, (tifffile.imread(path) > 0).astype(np.uint8))
+    settings = settings_of(data={"kind": "classes"}, run={"keep": "average_precision"})
+    refused(data, tmp_path / "run", settings, DataError, "needs labels that are instances")
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = loop.choose_loss
+
+    def broken(name: str, **options: Any) -> Any:
+        right, calls = original(name, **options), []
+
+        def loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> Any:
+            calls.append(1)
+            value = right(logits, target, weights)
+            return value * float("nan") if len(calls) == 3 else value
+
+        return loss
+
+    monkeypatch.setattr(loop, "choose_loss", broken)
+    with pytest.raises(DivergedError, match=r"nan at step 3, in the draws 4 to 5\. Lower"):
+        train(settings_of(run={"validate_every": 2}), data, tmp_path / "run")
+    assert [line["step"] for line in log_of(tmp_path / "run")] == [2]
+
+
+# --- kinds of network --------------------------------------------------------------------------
+
+
+def test_one_class_with_a_sigmoid_trains(data: Path, tmp_path: Path) -> None:
+    settings = settings_of(
+        network={"classes": ["disc"], "padding": "same"},
+        run={"steps": 60, "validate_every": 60},
+        loss={"name": "dice_cross_entropy"},
+    )
+    best = train(settings, data, tmp_path / "run")
+    metrics = json.loads((best / "metrics.json").read_text())
+    assert metrics["validation"]["per_image"]["dice"].keys() == {"background", "disc"}
+    assert metrics["validation"]["per_image"]["dice"]["disc"] > 0.8
+
+
+def test_classes_that_overlap_train(tmp_path: Path) -> None:
+    data, random = tmp_path / "data", np.random.default_rng(0)
+    for name in ("image", "label"):
+        (data / name).mkdir(parents=True)
+    for number in range(4):
+        image, instances = draw_discs(random)
+        disc = instances > 0
+        stack = np.stack([disc, disc & (np.arange(48) < 24)]).astype(np.uint8) * 255
+        tifffile.imwrite(data / "image" / f"{number}.tif", image)
+        tifffile.imwrite(data / "label" / f"{number}.tif", stack, photometric="minisblack")
+    settings = settings_of(
+        network={"classes": ["disc", "left"], "multilabel": True},
+        data={"kind": "multilabel"},
+        augmentation={"flip": False, "rotate": False},
+        loss={"w0": 0.0, "class_weights": []},
+        run={"steps": 40, "validate_every": 40},
+    )
+    best = train(settings, data, tmp_path / "run")
+    metrics = json.loads((best / "metrics.json").read_text())
+    assert metrics["validation"]["per_image"]["dice"]["disc"] > 0.8
+    assert UNet.from_pretrained(best).multilabel
+
+
+def test_three_classes_train_and_the_pixel_error_tells_them_apart(tmp_path: Path) -> None:
+    data, random = tmp_path / "data", np.random.default_rng(0)
+    for name in ("image", "label"):
+        (data / name).mkdir(parents=True)
+    for number in range(4):
+        image, instances = draw_discs(random)
+        classes = np.where(instances > 2, 2, np.minimum(instances, 1)).astype(np.uint8)
+        image = (image * (1 - 0.4 * (classes == 2))).astype(np.uint8)
+        tifffile.imwrite(data / "image" / f"{number}.tif", image)
+        tifffile.imwrite(data / "label" / f"{number}.tif", classes)
+    settings = settings_of(
+        network={"classes": ["background", "rod", "cone"]},
+        data={"kind": "classes"},
+        loss={"class_weights": []},
+        run={"steps": 4, "keep": "pixel_error"},
+    )
+    best = train(settings, data, tmp_path / "run")
+    model = UNet.from_pretrained(best)
+    pairs = find_pairs(data, settings.data, model.classes)[:1]
+    expected = (model.segment(pairs[0].image).mask != pairs[0].labels.class_map()).mean()
+    assert evaluate(model, pairs).summary()["pixel_error"] == pytest.approx(float(expected))
+    assert "average_precision_50" not in evaluate(model, pairs).summary()
+
+
+def test_figures_by_which_the_best_is_chosen(data: Path) -> None:
+    model = UNet(classes=("background", "disc"), base_channels=2, depth=1)
+    settings = DataSettings(kind="instances")
+    result = evaluate(model, find_pairs(data, settings, model.classes)[:2])
+    summary = result.summary()
+    assert result.figure("dice") == pytest.approx(summary["per_image"]["dice"]["disc"])
+    assert result.figure("pixel_error") == -summary["pixel_error"]
+    assert result.figure("average_precision") == summary["average_precision_50"]
+    empty = replace(
+        result,
+        images=tuple(
+            replace(image, counts=type(image.counts)(*np.array([[9, 0], [0, 0], [0, 0]])))
+            for image in result.images
+        ),
+    )
+    assert empty.figure("dice") == 1.0  # no disc to find, and none found
+
+
+# --- the scripts -------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_accelerate_launches_the_script(data: Path, tmp_path: Path) -> None:
+    recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
+    recipe.write_text(
+        '[network]\nclasses = ["background", "disc"]\nbase_channels = 2\ndepth = 1\n'
+        '[data]\nkind = "instances"\n[run]\nsteps = 4\noutput = 32\nprecision = "fp32"\n'
+    )
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command = ["train/train.py", "--recipe", recipe, "--data", data, "--output", run]
+    result = subprocess.run(
+        [sys.executable, *launch, *command, "--set", "run.steps=3"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "The best checkpoint is in" in result.stdout
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["training"]["steps"] == 3
+
+
+def test_the_scripts_refuse_in_a_sentence(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runpy import run_path
+
+    for name, arguments, words in (
+        ("train", ["--recipe", "no.toml", "--data", "d"], r"no\.toml cannot be opened"),
+        ("train", ["--resume", "--output", str(tmp_path), "--data", "d"], r"settings\.json cannot"),
+        ("evaluate", [str(tmp_path), "--data", "d"], r"settings\.json cannot be opened"),
+    ):
+        main = run_path(str(ROOT / "train" / f"{name}.py"))["main"]
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        assert main() == 1
+        shown = capsys.readouterr().err
+        assert re.search(words, shown) and shown.count("\n") == 1
+    for name, arguments in (
+        ("train", ["--data", "d"]),
+        ("train", ["--data", "d", "--resume"]),
+        ("evaluate", ["org/name", "--data", "d", "--update"]),
+    ):
+        main = run_path(str(ROOT / "train" / f"{name}.py"))["main"]
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 2
+
+
+def test_evaluate_updates_figures_and_card(
+    finished: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from runpy import run_path
+
+    model = tmp_path / "discs"
+    shutil.copytree(finished / "best", model)
+    (model / "README.md").unlink()
+    metrics = json.loads((model / "metrics.json").read_text())
+    stale = {key: value for key, value in metrics.items() if key not in ("license", "summary")}
+    (model / "metrics.json").write_text(json.dumps(stale))
+    main = run_path(str(ROOT / "train" / "evaluate.py"))["main"]
+    arguments = [str(model), "--data", str(data), "--update"]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+    assert main() == 0
+    assert json.loads(capsys.readouterr().out) == metrics
+    assert json.loads((model / "metrics.json").read_text()) == metrics
+    assert "Finds discs." in (model / "README.md").read_text()
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments[:-1], "--all"])
+    assert main() == 0
+    assert json.loads(capsys.readouterr().out)["validation"]["images"] == 8
+
+
+def test_a_run_starts_from_the_weights_of_another(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
+    first = shutil.copytree(finished / "best", tmp_path / "teacher")
+    network = settings_of(run={"init": str(first)})
+    model = loop.build_network(network)
+    assert model.training
+    expected = UNet.from_pretrained(first).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+    best = train(settings_of(run={"init": str(first), "steps": 1}), data, tmp_path / "pupil")
+    for name in ("settings.json", "metrics.json", "README.md"):
+        text = (best / name).read_text()
+        assert "teacher" in text, name
+        assert str(tmp_path) not in text, name
+
+
+def test_a_start_of_another_shape_is_refused_before_anything_is_written(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
+    wider = settings_of(run={"init": str(finished / "best")}, network={"base_channels": 8})
+    with pytest.raises(ModelError, match="shape"):
+        train(wider, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_figures_say_that_overlap_tile_is_exact(finished: Path) -> None:
+    seams = json.loads((finished / "metrics.json").read_text())["overlap_tile"]
+    assert seams["largest_difference"] < 1e-5
+    assert seams["changed_pixels"] == 0
