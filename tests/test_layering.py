@@ -12,9 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From low to high. Modules of one line may use each other as long as no circle arises.
 LAYERS = [
     {"errors"},
-    {"colors", "formats", "geometry", "normalization", "pixels"},
-    {"tiff"},
-    {"decoding"},
+    {"colors", "geometry"},
     {"images"},
     {"distances", "instance_sets", "instances", "labels", "loss", "metrics", "tiles"},
     {"weight_map"},

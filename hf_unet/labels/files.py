@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_unet.errors import ImageError, LabelError
-from hf_unet.formats import image_format
-from hf_unet.formats import refusal as format_refusal
 from hf_unet.images import MAX_PIXELS, read_image
+from hf_unet.images.formats import image_format
+from hf_unet.images.formats import refusal as format_refusal
 
 Array: TypeAlias = NDArray[Any]
 

@@ -25,8 +25,8 @@ from PIL import (
 )
 
 from hf_unet.errors import ImageError
-from hf_unet.formats import JPEG2000_STREAM, coded_size, image_format, jpeg_frame, refusal
-from hf_unet.pixels import (
+from hf_unet.images.formats import JPEG2000_STREAM, coded_size, image_format, jpeg_frame, refusal
+from hf_unet.images.pixels import (
     COPY_AGAIN,
     Decoded,
     Pixels,
@@ -36,7 +36,7 @@ from hf_unet.pixels import (
     lab_to_rgb,
     turn_upright,
 )
-from hf_unet.tiff import decode_tiff
+from hf_unet.images.tiff import decode_tiff
 
 # Deflate cannot shrink more than 1032 : 1.
 DEFLATE_RATIO = 1032

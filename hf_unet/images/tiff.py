@@ -14,8 +14,8 @@ import tifffile
 from PIL import TiffImagePlugin
 
 from hf_unet.errors import ImageError
-from hf_unet.formats import coded_size
-from hf_unet.pixels import (
+from hf_unet.images.formats import coded_size
+from hf_unet.images.pixels import (
     COPY_AGAIN,
     Decoded,
     Pixels,

@@ -1,9 +1,4 @@
-"""Any image a biologist has -> (C, H, W) with its own values, bit depth remembered.
-
-`read_image` reads, `match_channels` brings the channels to what a network takes, and
-`normalize` scales the values by the rule that the model's config names. Nothing is clipped and
-nothing is reduced to 8 bits on the way.
-"""
+"""Any source of an image -> ScienceImage: sends each to its reader, and clips nothing."""
 
 from __future__ import annotations
 
@@ -16,20 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from hf_unet.decoding import decode, pillow_pixels
 from hf_unet.errors import ImageError
-from hf_unet.formats import image_format
-from hf_unet.normalization import NORMALIZATIONS, normalize
-from hf_unet.pixels import Decoded, check_page, check_size
-
-__all__ = [
-    "MAX_PIXELS",
-    "NORMALIZATIONS",
-    "ScienceImage",
-    "match_channels",
-    "normalize",
-    "read_image",
-]
+from hf_unet.images.decoding import decode, pillow_pixels
+from hf_unet.images.formats import image_format
+from hf_unet.images.pixels import Decoded, check_page, check_size
 
 MAX_PIXELS = 200_000_000
 
