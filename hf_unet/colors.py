@@ -2,7 +2,7 @@
 
 import re
 
-PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
+PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 """M. Okabe and K. Ito, Color Universal Design (2008), black left out."""
 
 BACKGROUND = "#000000"
@@ -14,7 +14,7 @@ def default_colors(count: int, *, with_background: bool) -> tuple[str, ...]:
     Examples
     --------
     >>> default_colors(2, with_background=True)
-    ('#000000', '#56B4E9')
+    ('#000000', '#E69F00')
     """
     first = (BACKGROUND,) if with_background else ()
     return first + tuple(PALETTE[index % len(PALETTE)] for index in range(count - len(first)))

@@ -544,6 +544,20 @@ def test_a_run_starts_from_the_weights_of_another(
         assert str(tmp_path) not in text, name
 
 
+@pytest.mark.parametrize(("share", "frozen"), [(0.0, True), (1.0, False)])
+def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(
+    finished: Path, data: Path, tmp_path: Path, share: float, frozen: bool
+) -> None:
+    teacher = finished / "best"
+    run = {"init": str(teacher), "steps": 2, "freeze_norm": share}
+    pupil = train(settings_of(run=run), data, tmp_path / "run")
+    before, after = weights_of(teacher), weights_of(pupil)
+    statistics = [name for name in before if "running" in name]
+    assert len(statistics) == 12  # mean and variance of six norms
+    assert all(torch.equal(before[name], after[name]) for name in statistics) == frozen
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
 def test_a_start_of_another_shape_is_refused_before_anything_is_written(
     finished: Path, data: Path, tmp_path: Path
 ) -> None:

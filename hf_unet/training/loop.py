@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, set_seed
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -163,6 +163,8 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     losses: list[float] = []
     net.train()
     for batch in _batches(draws, accelerator, settings, first=progress.step * batch_size):
+        if progress.step >= settings.run.freeze_norm * settings.run.steps:
+            freeze_norm(net)
         with accelerator.autocast():
             logits = net(batch["image"])
         # A padded network also answers for the margin, which is only context: see Draws.
@@ -195,6 +197,13 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return output / "best"
+
+
+def freeze_norm(net: nn.Module) -> None:
+    """Let batch norm use its running statistics, and leave them as they are."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _batches(

@@ -132,6 +132,11 @@ class RunSettings:
     ``validate_images`` = 0 validates on all that were kept out. ``keep`` names the figure by which
     the best checkpoint is chosen. ``init`` is a model, a folder or a name on the Hub, whose weights
     the run starts from; empty: from new ones.
+
+    From the share ``freeze_norm`` of the run on, batch norm uses its running statistics in
+    training as it does afterwards (1: never). Where images differ much, dark fluorescence from
+    bright stains, those of a small batch are far from them, and a network that has only learnt
+    with the batch's own is another one in use.
     """
 
     steps: int = 10_000
@@ -142,12 +147,15 @@ class RunSettings:
     keep: str = "dice"
     seed: int = 0
     init: str = ""
+    freeze_norm: float = 1.0
     precision: str = "auto"
     workers: int = 1
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "steps", "batch", "output", "validate_every")
         _at_least(self, 0, "validate_images", "seed", "workers")
+        if not 0 <= self.freeze_norm <= 1:
+            raise SettingsError("run.freeze_norm is a share of the run, from 0 to 1.")
         _one_of(self, "keep", ("dice", "average_precision", "pixel_error"))
         _one_of(self, "precision", ("auto", "fp32", "bf16", "fp16"))
 
