@@ -5,29 +5,32 @@ level and is also an endpoint for gradio_client.
 """
 
 import os
+import re
 import tempfile
+import uuid
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.display import displayed, draw_tiles
-from hf_unet.errors import ModelError
+from hf_unet.display import displayed, draw_tiles, window_of
+from hf_unet.errors import ImageError, ModelError
 from hf_unet.images import ScienceImage, read_image
 from hf_unet.instances import separate_touching
 from hf_unet.labels import Labels, read_labels
 from hf_unet.metrics import average_precision, class_counts, scores_per_image
-from hf_unet.model import load_network
+from hf_unet.model import best_device, load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
-from hf_unet.tiles import read_tile
+from hf_unet.tiles import mirror_indices
 from hf_unet.weight_map import instance_distances, weight_map_from_distances
 
 HERE = Path(__file__).resolve().parent
@@ -69,14 +72,34 @@ def bundled_models() -> list[str]:
 def load_model(name: str) -> SegmentationNetwork:
     """A bundled model by its name, or one of the Hub by ``org/name`` or ``org/name@revision``."""
     if name in bundled_models():
-        return load_network(MODELS / name)
-    repository, _, revision = name.partition("@")
-    if repository.count("/") != 1 or repository.startswith((".", "/", "~", "\\")):
+        return load_network(MODELS / name, device=best_device())
+    repository, _, revision = (name or "").strip().partition("@")
+    # A visitor names repositories of the Hub, never folders of this machine.
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository) or os.path.exists(repository):
         known = ", ".join(bundled_models())
         raise ModelError(f"There is no model {name!r}. Choose {known}, or org/name on the Hub.")
-    return load_network(repository, revision=revision or None)
+    # Nor is a Space's own token lent to its visitors.
+    token = False if "SPACE_ID" in os.environ else None
+    return load_network(repository, revision=revision or None, token=token, device=best_device())
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def with_sentences(function: Function) -> Function:
+    """Show what the library has to say of bad input in the page, in place of a stack trace."""
+
+    @wraps(function)
+    def shown(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+    return shown  # type: ignore[return-value]
+
+
+@with_sentences
 def segment(
     image: str | None,
     truth: str | None,
@@ -102,21 +125,20 @@ def segment(
     Overlay, mask and tiles as pictures, the table of classes, and what was found in words.
     """
     if not image:
-        raise gr.Error("Choose an image first.", print_exception=False)
-    try:
-        network = load_model(model)
-        pixels = read_image(image, page=int(page) - 1, max_pixels=MAX_PIXELS)
-        labels = read_truth(truth, network, pixels) if truth else None
-        result = network.segment(pixels, progress=lambda n, of: progress((n, of), unit="tiles"))
-    except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
-        raise gr.Error(str(error), duration=None, print_exception=False) from error
-    instances = separate_touching(result.instances if labels is None else labels.instances())
+        raise ImageError("Choose an image first.")
+    network = load_model(model)
+    pixels = read_page(image, page)
+    labels = read_truth(truth, network, pixels) if truth else None
+    result = network.segment(pixels, progress=lambda n, of: progress((n, of), unit="tiles"))
+    # Classes that overlap have no one instance to a pixel; the prediction has settled that.
+    predicted = labels is None or labels.kind == "multilabel"
+    instances = separate_touching(result.instances if predicted else labels.instances())
     shown = Shown(
         result=result,
         model=model,
         name=Path(image).stem,
         distances=instance_distances(instances),
-        source="predicted mask" if labels is None else "ground truth",
+        source="predicted mask" if predicted else "ground truth",
     )
     return (
         shown,
@@ -128,10 +150,33 @@ def segment(
     )
 
 
+def read_page(path: str, page: float | None) -> ScienceImage:
+    """A page of an image file, counted from 1 as people do."""
+    number = int(page or 1)
+    first = read_image(path, max_pixels=MAX_PIXELS)
+    if not 1 <= number <= first.pages:
+        pages = "1 page" if first.pages == 1 else f"{first.pages} pages"
+        raise ImageError(f"{Path(path).name} has {pages}: there is no page {number}.")
+    return first if number == 1 else read_image(path, page=number - 1, max_pixels=MAX_PIXELS)
+
+
 def read_truth(path: str, network: SegmentationNetwork, pixels: ScienceImage) -> Labels:
-    """The ground truth in the network's classes; `LabelError` if it does not fit."""
-    kind = "multilabel" if network.multilabel else None
-    return read_labels(path, network.mask_classes, kind=kind, size=pixels.shape[1:])
+    """The ground truth in the network's classes; `LabelError` if it does not fit.
+
+    Of a stack with as many pages as the image's, the same page.
+    """
+    if network.multilabel:
+        return read_labels(path, network.mask_classes, kind="multilabel", size=pixels.shape[1:])
+    page = pixels.page if pixels.pages > 1 and pages_of(path) == pixels.pages else 0
+    return read_labels(path, network.mask_classes, page=page, size=pixels.shape[1:])
+
+
+def pages_of(path: str) -> int:
+    """Pages of an image file; 1 for what is no image, such as polygons."""
+    try:
+        return read_image(path, max_pixels=MAX_PIXELS).pages
+    except ImageError:
+        return 1
 
 
 def table_of(result: Segmentation, labels: Labels | None) -> list[list[str]]:
@@ -173,6 +218,7 @@ def findings(result: Segmentation, labels: Labels | None, pixels: ScienceImage) 
     return "\n\n".join(lines)
 
 
+@with_sentences
 def weight_map(shown: Shown | None, w0: float = 10.0, sigma: float = 5.0) -> tuple[Picture, str]:
     """Boundary weight map of the image segmented last: the paper's eq. 2.
 
@@ -187,8 +233,9 @@ def weight_map(shown: Shown | None, w0: float = 10.0, sigma: float = 5.0) -> tup
     -------
     The map as a picture, and its range in words.
     """
-    if shown is None:
-        raise gr.Error("Segment an image first.", print_exception=False)
+    shown = segmented(shown)
+    if w0 is None or sigma is None:
+        raise ValueError("Give w0 and sigma a number.")
     weights = weight_map_from_distances(*shown.distances, w0=w0, sigma=sigma)
     low, high = float(weights.min()), float(weights.max())
     scaled = shrunk((weights - low) / max(high - low, 1e-6))
@@ -201,6 +248,7 @@ def weight_map(shown: Shown | None, w0: float = 10.0, sigma: float = 5.0) -> tup
     return cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), legend
 
 
+@with_sentences
 def seam_test(shown: Shown | None) -> str:
     """Segment the image again in small tiles and in one piece, and compare the two.
 
@@ -208,12 +256,13 @@ def seam_test(shown: Shown | None) -> str:
     -------
     The largest difference in probability, and how many pixels change their class.
     """
-    if shown is None:
-        raise gr.Error("Segment an image first.", print_exception=False)
+    shown = segmented(shown)
     image = shown.result.image
     test = compare_seams(load_model(shown.model), image)
     first = f" (its first {test.width} x {test.height} pixels)"
     part = "" if (test.height, test.width) == image.shape[1:] else first
+    if test.tiles == 1:
+        return "This image is too small to cut: it is one tile."
     return (
         f"This image{part} in {test.tiles} tiles of {test.side[1]} x {test.side[0]} pixels and in "
         f"one piece: the probabilities differ by at most **{test.largest_difference:.1e}**, and "
@@ -221,6 +270,7 @@ def seam_test(shown: Shown | None) -> str:
     )
 
 
+@with_sentences
 def download(shown: Shown | None) -> str:
     """Everything about the image segmented last, as one zip.
 
@@ -229,15 +279,25 @@ def download(shown: Shown | None) -> str:
     Zip of the class mask (PNG), instances (TIFF), run lengths (CSV), outlines (GeoJSON), overlay
     and settings.
     """
-    if shown is None:
-        raise gr.Error("Segment an image first.", print_exception=False)
-    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR")))
-    saved = shown.result.save(folder / "result")
-    archive = folder / f"{shown.name}-segmented.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(saved.iterdir()):
+    shown = segmented(shown)
+    # In Gradio's own folder, which it empties: see delete_cache.
+    place = Path(gr.utils.get_upload_folder()) / uuid.uuid4().hex
+    place.mkdir(parents=True)
+    archive = place / f"{shown.name}-segmented.zip"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file,
+    ):
+        for path in sorted(shown.result.save(folder).iterdir()):
             file.write(path, path.name)
     return str(archive)
+
+
+def segmented(shown: Shown | None) -> Shown:
+    """What the page shows, if it shows anything yet."""
+    if shown is None:
+        raise ImageError("Segment an image first.")
+    return shown
 
 
 def shrunk(picture: NDArray[Any]) -> NDArray[Any]:
@@ -256,18 +316,19 @@ def mask_picture(result: Segmentation) -> Picture:
 
 def tile_picture(result: Segmentation) -> Picture:
     """The paper's figure 2: the mirrored image, what tiles decide, and what one of them sees."""
-    plan = result.plan
+    plan, image = result.plan, result.image
     height, width = plan.height + 2 * plan.margin, plan.width + 2 * plan.margin
     factor = -(-max(height, width) // SHOWN_SIDE)
-    mirrored = read_tile(result.image, -plan.margin, -plan.margin, height, width)
-    picture = displayed(mirrored[:, ::factor, ::factor])
-    return draw_tiles(picture, plan, factor)
+    rows = mirror_indices(-plan.margin, height, plan.height)[::factor]
+    columns = mirror_indices(-plan.margin, width, plan.width)[::factor]
+    mirrored = image[:, rows[:, None], columns]
+    return draw_tiles(displayed(mirrored, window_of(image)), plan, factor)
 
 
-def example_rows() -> list[list[str | None]]:
-    """Files of the examples, image and truth, and the model that they are for."""
+def example_rows() -> list[list[str | int | None]]:
+    """Files of the examples, image and truth, the model that they are for, and the page."""
     return [
-        [str(EXAMPLES / image), None if truth is None else str(EXAMPLES / truth), model]
+        [str(EXAMPLES / image), None if truth is None else str(EXAMPLES / truth), model, 1]
         for _, image, truth, model in EXAMPLE_ROWS
     ]
 
@@ -293,7 +354,7 @@ def build() -> gr.Blocks:
                 run = gr.Button("Segment", variant="primary", elem_id="segment")
                 examples = gr.Examples(
                     example_rows(),
-                    [image, truth, model],
+                    [image, truth, model, number],
                     example_labels=[label for label, *_ in EXAMPLE_ROWS],
                     api_name=False,
                 )
@@ -331,8 +392,15 @@ def build() -> gr.Blocks:
                 save = gr.DownloadButton("Download everything (zip)", elem_id="download")
         outputs = [shown, overlay, mask, tiles, table, words]
         inputs = [image, truth, model, number]
-        clicked = run.click(segment, inputs, outputs, api_name="segment")
-        chosen = examples.load_input_event.then(segment, inputs, outputs, api_name=False)
+        # Nothing of the image before stays beside a new one, also when that cannot be segmented.
+        blank = [*outputs, weights, legend, seam_words, save]
+        nothing = [None] * len(blank)
+        wiped = run.click(lambda: nothing, None, blank, api_name=False, show_progress="hidden")
+        clicked = wiped.then(segment, inputs, outputs, api_name="segment")
+        loaded = examples.load_input_event.then(
+            lambda: nothing, None, blank, api_name=False, show_progress="hidden"
+        )
+        chosen = loaded.then(segment, inputs, outputs, api_name=False)
         for event, name in ((clicked, "download"), (chosen, False)):
             drawn = event.success(weight_map, [shown, w0, sigma], [weights, legend], api_name=False)
             drawn.success(download, shown, save, api_name=name)

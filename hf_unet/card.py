@@ -24,6 +24,7 @@ def render_card(
     metrics: Mapping[str, Any] | None = None,
     *,
     repo_id: str = "org/name",
+    parameters: int | None = None,
 ) -> ModelCard:
     """Fill the template.
 
@@ -35,6 +36,8 @@ def render_card(
         A run's metrics.json. None: the card says that there are no figures.
     repo_id : str
         Name or folder to load the model by, as shown in the example.
+    parameters : int, optional
+        Number of the network's parameters. None: as the metrics say.
 
     Raises
     ------
@@ -49,8 +52,10 @@ def render_card(
     'hf-unet'
     """
     try:
-        fields = _untrained() if metrics is None else _measured(metrics, config)
+        fields = _untrained() if metrics is None else _measured(metrics)
         card_data = _card_data(metrics, repo_id)
+        if parameters is None and metrics is not None:
+            parameters = metrics["parameters"]
     except KeyError as error:
         raise ModelError(
             f"metrics.json lacks {error.args[0]!r}, which the card shows. Run "
@@ -63,6 +68,7 @@ def render_card(
         title=repo_id.rsplit("/", maxsplit=1)[-1],
         repo_id=repo_id,
         normalization=config["normalization"],
+        parameters="" if parameters is None else f" of {parameters:,} parameters",
         **{"summary": f"Segments {classes} in images of {config['in_channels']} channel(s)."}
         | fields,
     )
@@ -74,7 +80,7 @@ def _card_data(metrics: Mapping[str, Any] | None, repo_id: str) -> ModelCardData
     return ModelCardData(
         library_name="hf-unet",
         pipeline_tag="image-segmentation",
-        license="apache-2.0" if metrics is None else metrics["license"],
+        license=None if metrics is None else metrics["license"],
         license_name=None if metrics is None else metrics.get("license_name") or None,
         tags=[
             "image-segmentation",
@@ -118,14 +124,13 @@ def _eval_results(metrics: Mapping[str, Any]) -> list[EvalResult]:
 
 def _untrained() -> dict[str, str]:
     return {
-        "parameters": "its own number of",
         "figures": UNTRAINED,
-        "training": "It was not trained by this library's trainer.",
+        "training": "Nothing is recorded of its training.",
         "limits": "Unknown: measure it on your own images before you rely on it.",
     }
 
 
-def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+def _measured(metrics: Mapping[str, Any]) -> dict[str, str]:
     data, training, validation = metrics["data"], metrics["training"], metrics["validation"]
     rows = [
         f"| {name} | {_figure(validation['per_image']['dice'][name])} "
@@ -142,7 +147,7 @@ def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
         )
     seams = metrics["overlap_tile"]
     more.append(
-        f"Overlap-tile is exact: an image of {seams['width']} x {seams['height']} pixels in "
+        f"Overlap-tile, measured: an image of {seams['width']} x {seams['height']} pixels in "
         f"{seams['tiles']} tiles and in one piece differs by at most "
         f"{seams['largest_difference']:.1e} in probability, and {seams['changed_pixels']} pixels "
         "change their class."
@@ -164,19 +169,33 @@ def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
             f"Data: {data['terms']}. {data['citation']}.",
         ]
     )
-    start = f", from the weights of {training['init']}" if training["init"] else ""
     return {
         "summary": metrics["summary"],
-        "parameters": f"{metrics['parameters']:,}",
         "figures": figures,
-        "training": (
-            f"{training['steps']:,} steps of {training['batch']} tiles{start}, in "
-            f"{training['hours']:.2f} hours on {training['machine']}, {training['precision']} "
-            "precision; the checkpoint "
-            f"is that of step {training['best_step']:,}. `settings.json` holds every setting."
-        ),
+        "training": _course(training),
         "limits": metrics["limits"],
     }
+
+
+def _course(training: Mapping[str, Any]) -> str:
+    """How the weights came about, the runs they started from included."""
+    runs = [*training["before"], training]
+    courses = [
+        f"{run['steps']:,} steps of {run['batch']} tiles in {run['hours']:.2f} hours on "
+        f"{run['machine']}, {run['precision']} precision"
+        for run in runs
+    ]
+    start = ""
+    if len(runs) > 1:
+        hours = sum(run["hours"] for run in runs)
+        start = f"In {len(runs)} runs, each from the weights of the one before, {hours:.2f} hours: "
+    elif training["init"]:
+        start = f"From the weights of {training['init']}: "
+    return (
+        f"{start}{'; then '.join(courses)}. The checkpoint is that of step "
+        f"{training['best_step']:,}. `settings.json` holds every setting"
+        f"{' of the last run' if len(runs) > 1 else ''}."
+    )
 
 
 def _figure(value: float | None) -> str:

@@ -219,13 +219,15 @@ def _segment_one(network: "SegmentationNetwork", path: Path, chosen: argparse.Na
 def _device(wanted: str) -> str:
     import torch
 
+    from hf_unet.model import best_device
+
     usable = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if wanted == "auto":
-        return next(name for name, there in usable.items() if there)
+        return best_device()
     if not usable[wanted]:
         raise CommandError(f"There is no {wanted} device here: use --device auto.")
     return wanted

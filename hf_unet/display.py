@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.tiles import TilePlan
+from hf_unet.tiles import TilePlan, tile_outlines
 
 WINDOW = (0.5, 99.8)
 """Percentiles of the intensities that are shown as black and as white."""
@@ -104,8 +104,7 @@ def draw_tiles(picture: NDArray[np.uint8], plan: TilePlan, factor: int = 1) -> N
     drawn = picture.copy()
     whole = (0, 0, plan.height, plan.width)
     _draw_box(drawn, whole, plan.margin, factor, WHITE)
-    for tile in plan.tiles:
-        decided = (tile.rows.start, tile.columns.start, tile.rows.stop, tile.columns.stop)
+    for decided in tile_outlines(plan):
         _draw_box(drawn, decided, plan.margin, factor, YELLOW)
     first = plan.tiles[0]
     top, left = first.rows.read, first.columns.read

@@ -208,6 +208,13 @@ def load_network(name: str | Path, **options: Any) -> SegmentationNetwork:
     return SegmentationNetwork.from_pretrained(name, **options)
 
 
+def best_device() -> str:
+    """The fastest device here: "cuda", "mps" or "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def crop(features: Tensor, like: Tensor) -> Tensor:
     """Crop the centre of ``features`` to the height and width of ``like`` (copy and crop).
 

@@ -42,7 +42,6 @@ class SegmentationNetwork(
     PyTorchModelHubMixin,
     library_name="hf-unet",
     pipeline_tag="image-segmentation",
-    license="apache-2.0",
     tags=["image-segmentation", "semantic-segmentation", "biomedical", "microscopy"],
     paper_url="https://arxiv.org/abs/1505.04597",
 ):
@@ -323,7 +322,8 @@ class SegmentationNetwork(
         config : None
             The config is what the network was made with; nothing else can be given.
         repo_id, push_to_hub, **push_to_hub_kwargs
-            As ``push_to_hub`` takes them, to send the folder's content to the Hub as well.
+            As ``push_to_hub`` takes them, to publish the network as well: its config, its
+            weights and a card made anew, not what else lies in the folder.
         model_card_kwargs : dict, optional
             What `hf_unet.card.render_card` can fill into the card.
 
@@ -352,14 +352,15 @@ class SegmentationNetwork(
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """Card of this network; `hf_unet.card.render_card` says what can be filled in."""
-        return render_card(self.config, **kwargs)
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return render_card(self.config, **{"parameters": parameters} | kwargs)
 
     @classmethod
     def from_pretrained(
         cls: type[Network],
         pretrained_model_name_or_path: str | Path,
-        *,
         revision: str | None = None,
+        *,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
         force_download: bool = False,
@@ -426,10 +427,14 @@ def _parameters(network: type[SegmentationNetwork]) -> list[str]:
 def _network_class(wanted: type[Network], config: dict[str, Any], title: str) -> type[Network]:
     """The class that a config names: ``wanted`` or one derived from it."""
     named = config.get("model_class")
-    known = {network.__name__: network for network in _with_subclasses(wanted)}
+    known = {
+        network.__name__: network
+        for network in _with_subclasses(wanted)
+        if network is not SegmentationNetwork  # which is none by itself
+    }
     if not isinstance(named, str) or named not in known:
         what = "of no class that this library knows" if named is None else f"of class {named!r}"
-        names = ", ".join(name for name in known if name != SegmentationNetwork.__name__)
+        names = ", ".join(known)
         raise ModelError(
             f"The {CONFIG} of {title} is {what}; wanted is {names}. "
             "Load it with the library that made it."

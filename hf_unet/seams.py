@@ -44,7 +44,8 @@ def compare_seams(
     model : SegmentationNetwork
     image : (C, H, W) ScienceImage
     tile : int, optional
-        Wanted side of a tile's input in pixels. None: one that decides 192 pixels.
+        Wanted side of a tile's input in pixels. None: one that decides 192 pixels, or half of a
+        smaller image.
     largest : int
         Of an image with longer sides, only this many of its first rows and columns are compared,
         since one piece takes memory by its area.
@@ -59,7 +60,7 @@ def compare_seams(
     """
     cut = image[:, :largest, :largest]
     if tile is None:
-        tile = model.input_size(192)
+        tile = model.input_size(min(192, max(1, max(cut.shape[1:]) // 2)))
     tiled, whole = model.segment(cut, tile=tile), model.segment(cut, tile=model.input_size(largest))
     changed = tiled.mask != whole.mask
     return SeamTest(

@@ -36,9 +36,9 @@ def boundary_weight_map(
     sigma : float
         Its width in pixels, > 0.
     class_weights : (float, float), optional
-        w_c of background and of foreground. By default n / (2 n_class) for an image of n pixels,
-        which is the paper's 1 / frequency scaled so that a balanced image has w_c = 1; an image
-        that holds only one class has w_c = 1. ``(0, 0)`` leaves the boundary term alone.
+        w_c of background and of foreground. By default 1 / frequency, n / n_class for an image
+        of n pixels: 2 for both classes of a balanced image, 1 for an image of only one class.
+        ``(0, 0)`` leaves the boundary term alone.
     inside : bool
         Extend the boundary term into the instances, where d1 = 0. By default it stands on the
         background only, as in the paper's figure 3d.
@@ -146,8 +146,7 @@ def _class_balance(
     if class_weights is None:
         n = foreground.size
         inside = int(np.count_nonzero(foreground))
-        one_class = inside in (0, n)
-        class_weights = (1, 1) if one_class else (n / (2 * (n - inside)), n / (2 * inside))
+        class_weights = (n / max(n - inside, 1), n / max(inside, 1))
     if len(class_weights) != 2 or not all(math.isfinite(w) and w >= 0 for w in class_weights):
         raise ValueError(
             f"class_weights is {class_weights}; it must be two numbers of at least 0, for "

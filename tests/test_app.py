@@ -103,6 +103,61 @@ def test_seam_test_finds_no_seam():
     assert float(re.search(r"at most \*\*(\S+)\*\*", words)[1]) < 1e-5
 
 
+def test_a_tiny_image_is_too_small_for_a_seam_test(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "tiny.png")
+    shown, *_ = app.segment(str(tmp_path / "tiny.png"), None, "nuclei", 1, progress=silent)
+    assert "too small to cut" in app.seam_test(shown)
+
+
+def test_the_truth_of_a_stack_is_that_of_its_page(tmp_path):
+    image, truth = tifffile.imread(IMAGE)[:96, :96], tifffile.imread(TRUTH)[:96, :96]
+    tifffile.imwrite(tmp_path / "image.tif", np.stack([np.zeros_like(image), image]))
+    tifffile.imwrite(tmp_path / "truth.tif", np.stack([np.zeros_like(truth), truth]))
+    Image.fromarray(image).save(tmp_path / "one.tif")
+    Image.fromarray(truth).save(tmp_path / "one_truth.tif")
+    paths = [
+        str(tmp_path / name) for name in ("image.tif", "truth.tif", "one.tif", "one_truth.tif")
+    ]
+    *_, stacked, words = app.segment(*paths[:2], "nuclei", 2, progress=silent)
+    *_, alone, _ = app.segment(*paths[2:], "nuclei", 1, progress=silent)
+    assert stacked == alone
+    assert "page 2 of 2" in words
+    with pytest.raises(gr.Error, match=r"image\.tif has 2 pages: there is no page 3"):
+        app.segment(*paths[:2], "nuclei", 3, progress=silent)
+
+
+def test_truth_that_overlaps_is_scored_and_the_map_is_of_the_prediction(tmp_path, monkeypatch):
+    UNet(
+        classes=("cell", "nucleus"), multilabel=True, base_channels=2, depth=2, in_channels=1
+    ).save_pretrained(tmp_path / "overlapping")
+    monkeypatch.setattr(app, "MODELS", tmp_path)
+    stack = np.zeros((2, 40, 50), np.uint8)
+    stack[0, 5:30, 5:30] = stack[1, 10:20, 10:20] = 255
+    tifffile.imwrite(tmp_path / "truth.tif", stack, photometric="minisblack")
+    Image.new("L", (50, 40), 9).save(tmp_path / "image.png")
+    files = [str(tmp_path / "image.png"), str(tmp_path / "truth.tif")]
+    shown, *_, table, _ = app.segment(*files, "overlapping", 1, progress=silent)
+    assert [row[0] for row in table] == ["cell", "nucleus"]
+    assert all(0 <= float(row[3]) <= 1 for row in table)
+    assert shown.source == "predicted mask"
+    with zipfile.ZipFile(app.download(shown)) as archive:
+        assert "mask.tif" in archive.namelist()
+
+
+def test_a_folder_of_this_machine_is_no_model(monkeypatch):
+    monkeypatch.chdir(app.HERE)
+    for name in ("train/recipes", "hf_unet/training", "", None):
+        with pytest.raises(gr.Error, match="There is no model"):
+            app.segment(str(IMAGE), None, name, 1, progress=silent)
+
+
+def test_cleared_fields_have_a_sentence_or_a_default():
+    shown, *_ = app.segment(str(IMAGE), None, "nuclei", None, progress=silent)
+    for w0, sigma in ((None, 5), (10, None), (-1, 5), (10, 0)):
+        with pytest.raises(gr.Error):
+            app.weight_map(shown, w0, sigma)
+
+
 def test_weight_map_and_download_ask_for_a_segmentation_first():
     for function in (app.weight_map, app.download, app.seam_test):
         with pytest.raises(gr.Error, match="Segment an image first"):

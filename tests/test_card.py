@@ -28,6 +28,7 @@ METRICS: dict[str, Any] = {
         "steps": 12000,
         "batch": 2,
         "init": None,
+        "before": [],
         "hours": 1.239,
         "machine": "two cores",
         "precision": "bf16",
@@ -77,7 +78,7 @@ def test_every_figure_is_computed() -> None:
         "IoU 0.5: 0.7777",
         "41 images of: Cells of 2018",
         "9 images kept out of training, by which the checkpoint was chosen.",
-        "12,000 steps of 2 tiles, in 1.24 hours on two cores, bf16",
+        "12,000 steps of 2 tiles in 1.24 hours on two cores, bf16",
         "step 11,000",
         "400 x 300 pixels in 6 tiles and in one piece differs by at most 3.4e-07",
         "Only cells.",
@@ -87,9 +88,14 @@ def test_every_figure_is_computed() -> None:
 
 
 def test_the_card_says_where_the_weights_started() -> None:
-    started = METRICS | {"training": METRICS["training"] | {"init": "org/before"}}
-    card = str(render_card(CONFIG, started, repo_id="org/cells"))
-    assert "2 tiles, from the weights of org/before, in 1.24 hours" in card
+    training = METRICS["training"] | {"init": "org/before"}
+    card = str(render_card(CONFIG, METRICS | {"training": training}, repo_id="org/cells"))
+    assert "From the weights of org/before: 12,000 steps" in card
+    earlier = METRICS["training"] | {"steps": 700, "hours": 0.5}
+    chain = METRICS | {"training": training | {"before": [earlier]}}
+    card = str(render_card(CONFIG, chain, repo_id="org/cells"))
+    assert "In 2 runs, each from the weights of the one before, 1.74 hours: 700 steps" in card
+    assert "then 12,000 steps" in card and "every setting of the last run" in card
 
 
 def test_the_header_has_a_model_index() -> None:
@@ -117,7 +123,7 @@ def test_without_metrics_the_card_says_so() -> None:
     assert UNTRAINED in card and "Segments background, cell in images of 1 channel(s)." in card
     assert "{{" not in card
     header = header_of(card)
-    assert "model-index" not in header and header["license"] == "apache-2.0"
+    assert "model-index" not in header and "license" not in header
 
 
 @pytest.mark.parametrize(

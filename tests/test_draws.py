@@ -298,3 +298,21 @@ def test_pairs_forget_nothing_of_the_file(tmp_path: Path) -> None:
     assert pair.image.bit_depth == 16 and pair.name == "i"
     assert np.array_equal(pair.labels.instances(), instances)
     assert pair.scaled(3, "percentile").shape == (3, 48, 48)
+
+
+def test_one_change_does_not_tell_of_another(data: Path) -> None:
+    # albumentations' set_random_seed gives each transform the same numbers: no tile would be
+    # inverted that is not also warped.
+    chances = AugmentationSettings(warp=0.5, invert=0.5, flip=False, brightness=0, contrast=0)
+    stream = draws_of(data, settings_of(augmentation=chances), count=240)
+    values = np.unique(np.concatenate([image.ravel() for image in stream.images]))
+    seen = np.zeros((240, 2), bool)
+    for number in range(240):
+        tile = stream[number]["image"].numpy()
+        inverted = np.median(tile) > 0.5  # the discs' background is dark
+        known = np.isin(1 - tile if inverted else tile, values)
+        close = np.abs(np.subtract.outer((1 - tile if inverted else tile).ravel()[:50], values))
+        seen[number] = inverted, not known.all() and close.min(axis=1).max() > 1e-6
+    shares = seen.mean(axis=0)
+    assert ((shares > 0.35) & (shares < 0.65)).all(), shares
+    assert seen.all(axis=1).mean() == pytest.approx(shares.prod(), abs=0.08)

@@ -539,9 +539,13 @@ def test_a_run_starts_from_the_weights_of_another(
 
     best = train(settings_of(run={"init": str(first), "steps": 1}), data, tmp_path / "pupil")
     for name in ("settings.json", "metrics.json", "README.md"):
-        text = (best / name).read_text()
-        assert "teacher" in text, name
-        assert str(tmp_path) not in text, name
+        assert str(tmp_path) not in (best / name).read_text(), name
+    assert json.loads((best / "settings.json").read_text())["run"]["init"] == "teacher"
+    training = json.loads((best / "metrics.json").read_text())["training"]
+    before = json.loads((first / "metrics.json").read_text())["training"]
+    assert training["init"] == "teacher"
+    assert [run["steps"] for run in training["before"]] == [before["steps"]]
+    assert "In 2 runs, each from the weights of the one before" in (best / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("share", "frozen"), [(0.0, True), (1.0, False)])

@@ -115,9 +115,9 @@ def test_class_weights_stand_under_the_term() -> None:
 
 
 def test_class_balance_is_one_over_frequency() -> None:
-    """One pixel of four is foreground: 4 / (2 * 3) and 4 / (2 * 1)."""
+    """One pixel of four is foreground: 4 / 3 and 4 / 1."""
     weights = boundary_weight_map(np.array([[1, 0], [0, 0]]))
-    np.testing.assert_allclose(weights, [[2, 2 / 3], [2 / 3, 2 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(weights, [[4, 4 / 3], [4 / 3, 4 / 3]], rtol=1e-6)
 
 
 def test_class_balance_gives_both_classes_the_same_total() -> None:
@@ -125,7 +125,7 @@ def test_class_balance_gives_both_classes_the_same_total() -> None:
     weights = boundary_weight_map(instances, w0=0)
     background = instances == 0
     assert weights[background].sum() == pytest.approx(weights[~background].sum(), rel=1e-4)
-    assert weights.mean() == pytest.approx(1, rel=1e-5)
+    assert weights.mean() == pytest.approx(2, rel=1e-5)
 
 
 @pytest.mark.parametrize("value", [0, 5])

@@ -202,7 +202,10 @@ class Blur(A.ImageOnlyTransform):
 
 
 def build_augmentation(settings: AugmentationSettings) -> A.Compose:
-    """The transforms that the settings ask for; seed each draw with ``set_random_seed``."""
+    """The transforms that the settings ask for; give each draw its ``set_random_state``.
+
+    Not ``set_random_seed``: that gives every transform the same numbers (albumentations 2.0.8).
+    """
     transforms: list[A.BasicTransform | A.BaseCompose] = []
     if settings.flip:
         transforms.append(A.D4(p=1.0))

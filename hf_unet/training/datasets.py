@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_unet.images import ScienceImage, match_channels, normalize, read_image
 from hf_unet.labels import Labels, read_labels
-from hf_unet.training.settings import DataSettings
+from hf_unet.training.settings import DataSettings, RunSettings
 
 IMAGE_SUFFIXES = frozenset(
     (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2")
@@ -157,14 +157,14 @@ def appearance(image: NDArray[np.float32]) -> str:
     return "bright" if float(np.median(image)) > 0.5 else "dark"
 
 
-def check_split(split: Split, keep: str) -> None:
+def check_split(split: Split, run: RunSettings) -> None:
     """Read every pair, so that what does not fit is said before the first step.
 
     Parameters
     ----------
     split : Split
-    keep : str
-        ``run.keep``: "average_precision" needs labels that are instances.
+    run : RunSettings
+        ``keep`` = "average_precision" needs labels that are instances.
 
     Raises
     ------
@@ -178,8 +178,10 @@ def check_split(split: Split, keep: str) -> None:
         some |= bool((pair.labels.array != 0).any())
     if not some:
         raise DataError("None of the labels holds any foreground: there is nothing to learn.")
-    kinds = {pair.labels.kind for pair in split.validation}
-    if keep == "average_precision" and "instances" not in kinds:
+    for pair in split.validation:
+        pair.labels  # noqa: B018  read, so that it raises now
+    kinds = {pair.labels.kind for pair in split.validation[: run.validate_images or None]}
+    if run.keep == "average_precision" and "instances" not in kinds:
         raise DataError(
             'run.keep = "average_precision" needs labels that are instances, and those kept out '
             f'of training are {", ".join(sorted(kinds))}. Set run.keep = "dice".'

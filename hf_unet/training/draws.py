@@ -7,6 +7,7 @@ any number of processes sees the same stream, and a run resumes at any step.
 
 from collections import Counter
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,9 @@ class Draws(Dataset[dict[str, Tensor]]):
         image, (truth, class_of) = self.images[index], self.truths[index]
         rows, columns = (self._indices(random, length) for length in image.shape[1:])
         tile = np.ascontiguousarray(np.moveaxis(image[:, rows[:, None], columns], 0, -1))
-        self.augmentation.set_random_seed(int(random.integers(2**32)))
+        # One stream for all: set_random_seed would give each transform a stream of its own with
+        # the same numbers, so that only tiles that are warped were ever blurred or inverted.
+        self.augmentation.set_random_state(random, Random(int(random.integers(2**63))))
         moved = self.augmentation(image=tile, mask=truth[rows[:, None], columns])
         target, weights = self._target(moved["mask"], class_of)
         return {

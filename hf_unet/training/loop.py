@@ -35,6 +35,7 @@ from hf_unet.training.run_folder import (
     machine_name,
     measure,
     prepare_folder,
+    runs_before,
     save_checkpoint,
     write_card,
     write_metrics,
@@ -121,7 +122,7 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
         settings.loss.name, multilabel=model.multilabel, channels=len(model.classes)
     )
     split = hold_out(find_pairs(data, settings.data, model.classes), settings.data)
-    check_split(split, settings.run.keep)
+    check_split(split, settings.run)
     batch_size = settings.run.batch * accelerator.num_processes
     draws = Draws(
         split.train,
@@ -283,6 +284,7 @@ def _finish(
             "best_step": progress.best_step,
             "batch": settings.run.batch * accelerator.num_processes,
             "init": Repository(settings.run.init).title if settings.run.init else None,
+            "before": runs_before(settings.run.init),
             "hours": round(progress.seconds / 3600, 3),
             "device": accelerator.device.type,
             "machine": machine_name(accelerator.device),

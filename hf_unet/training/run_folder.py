@@ -166,6 +166,19 @@ def write_settings(repository: Path, settings: Settings) -> None:
     settings.save(repository / SETTINGS)
 
 
+def runs_before(init: str) -> list[dict[str, Any]]:
+    """The courses of the runs that the weights of ``run.init`` came from, oldest first.
+
+    Empty for new weights, and for a model whose metrics are not in a folder here.
+    """
+    path = Path(init) / METRICS
+    if not init or not path.is_file():
+        return []
+    training = json.loads(path.read_text(encoding="utf-8"))["training"]
+    kept = ("steps", "best_step", "batch", "hours", "machine", "precision")
+    return [*training["before"], {key: training[key] for key in kept}]
+
+
 def machine_name(device: torch.device) -> str:
     """What a run was computed on, in words."""
     if device.type == "cuda":
