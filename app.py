@@ -265,7 +265,7 @@ def seam_test(shown: Shown | None) -> str:
         return "This image is too small to cut: it is one tile."
     return (
         f"This image{part} in {test.tiles} tiles of {test.side[1]} x {test.side[0]} pixels and in "
-        f"one piece: the probabilities differ by at most **{test.largest_difference:.1e}**, and "
+        f"one piece: the probabilities differ by at most **{test.largest_difference:.2g}**, and "
         f"**{test.changed_pixels}** pixels change their class."
     )
 
@@ -375,9 +375,9 @@ def build() -> gr.Blocks:
                     with gr.Tab("Tiles"):
                         tiles = _picture("tiles", "Mirrored image and tiles")
                         gr.Markdown(
-                            "The image is bordered in white; beyond it lies the margin, filled "
-                            "by mirroring. **Yellow**: what each tile decides. **Blue**: what "
-                            "the network sees to decide the first of them."
+                            "**Yellow**: what each tile decides; together they are the image. "
+                            "Beyond it lies the margin, filled by mirroring. **Blue**: what the "
+                            "network sees to decide the first of them."
                         )
                         seams = gr.Button("Seam test: compare tiles with one piece")
                         seam_words = gr.Markdown(elem_id="seams")

@@ -149,7 +149,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, str]:
     more.append(
         f"Overlap-tile, measured: an image of {seams['width']} x {seams['height']} pixels in "
         f"{seams['tiles']} tiles and in one piece differs by at most "
-        f"{seams['largest_difference']:.1e} in probability, and {seams['changed_pixels']} pixels "
+        f"{seams['largest_difference']:.2g} in probability, and {seams['changed_pixels']} pixels "
         "change their class."
     )
     figures = "\n".join(

@@ -82,7 +82,7 @@ def inner_edges(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
     return edges & (instances > 0)
 
 
-BLUE, YELLOW, WHITE = (51, 153, 255), (255, 221, 51), (255, 255, 255)
+BLUE, YELLOW = (51, 153, 255), (255, 221, 51)
 
 
 def draw_tiles(picture: NDArray[np.uint8], plan: TilePlan, factor: int = 1) -> NDArray[np.uint8]:
@@ -98,12 +98,9 @@ def draw_tiles(picture: NDArray[np.uint8], plan: TilePlan, factor: int = 1) -> N
 
     Returns
     -------
-    A copy, the image bordered in white, what each tile decides in yellow, and what the first
-    tile sees in blue.
+    A copy, what each tile decides in yellow, and what the first tile sees in blue.
     """
     drawn = picture.copy()
-    whole = (0, 0, plan.height, plan.width)
-    _draw_box(drawn, whole, plan.margin, factor, WHITE)
     for decided in tile_outlines(plan):
         _draw_box(drawn, decided, plan.margin, factor, YELLOW)
     first = plan.tiles[0]
