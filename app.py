@@ -361,9 +361,9 @@ def build() -> gr.Blocks:
             with gr.Column(scale=3, min_width=320):
                 with gr.Tabs():
                     with gr.Tab("Overlay"):
-                        overlay = _picture("overlay", "Image with the classes over it")
+                        overlay = _picture("overlay", "Overlay")
                     with gr.Tab("Mask"):
-                        mask = _picture("mask", "Mask in the colours of its classes")
+                        mask = _picture("mask", "Mask")
                     with gr.Tab("Weight map"):
                         with gr.Row():
                             w0 = gr.Slider(0, 30, 10, step=0.5, label="w0", elem_id="w0")
@@ -371,7 +371,7 @@ def build() -> gr.Blocks:
                                 0.5, 30, 5, step=0.5, label="sigma (pixels)", elem_id="sigma"
                             )
                         weights = _picture("weights", "Boundary weight map")
-                        legend = gr.Markdown(elem_id="legend")
+                        legend = gr.Markdown(elem_id="legend", label="Formula and range")
                     with gr.Tab("Tiles"):
                         tiles = _picture("tiles", "Mirrored image and tiles")
                         gr.Markdown(
@@ -380,7 +380,7 @@ def build() -> gr.Blocks:
                             "network sees to decide the first of them."
                         )
                         seams = gr.Button("Seam test: compare tiles with one piece")
-                        seam_words = gr.Markdown(elem_id="seams")
+                        seam_words = gr.Markdown(elem_id="seams", label="Seams")
                 table = gr.Dataframe(
                     headers=["class", "area (pixels)", "share", "Dice", "IoU"],
                     datatype="str",
@@ -388,7 +388,7 @@ def build() -> gr.Blocks:
                     label="Classes",
                     elem_id="table",
                 )
-                words = gr.Markdown(elem_id="findings")
+                words = gr.Markdown(elem_id="findings", label="Findings")
                 save = gr.DownloadButton("Download everything (zip)", elem_id="download")
         outputs = [shown, overlay, mask, tiles, table, words]
         inputs = [image, truth, model, number]

@@ -285,3 +285,20 @@ def upload(tab, name: str, path: Path) -> None:
     """Choose a file as a person does, and wait until the page holds it."""
     tab.locator(f"#{name} input[type=file]").set_input_files(str(path))
     tab.locator(f"#{name}").get_by_text(path.stem).first.wait_for()
+
+
+def test_endpoints_have_names_that_read_well(address):
+    endpoints = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/segment", "/weight_map", "/seam_test", "/download"}
+    names = {path: [one["label"] for one in about["returns"]] for path, about in endpoints.items()}
+    assert names["/segment"] == [
+        "Overlay",
+        "Mask",
+        "Mirrored image and tiles",
+        "Classes",
+        "Findings",
+    ]
+    assert names["/weight_map"] == ["Boundary weight map", "Formula and range"]
+    assert names["/seam_test"] == ["Seams"]
+    parameters = [one["parameter_name"] for one in endpoints["/segment"]["parameters"]]
+    assert parameters == ["image", "truth", "model", "page"]
