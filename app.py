@@ -152,7 +152,7 @@ def segment(
 
 def read_page(path: str, page: float | None) -> ScienceImage:
     """A page of an image file, counted from 1 as people do."""
-    number = int(page or 1)
+    number = 1 if page is None else int(page)
     first = read_image(path, max_pixels=MAX_PIXELS)
     if not 1 <= number <= first.pages:
         pages = "1 page" if first.pages == 1 else f"{first.pages} pages"

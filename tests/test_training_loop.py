@@ -575,3 +575,16 @@ def test_the_figures_say_that_overlap_tile_is_exact(finished: Path) -> None:
     seams = json.loads((finished / "metrics.json").read_text())["overlap_tile"]
     assert seams["largest_difference"] < 1e-5
     assert seams["changed_pixels"] == 0
+
+
+@pytest.mark.parametrize("metrics", ["{}", "not JSON", '{"training": {"steps": 3}}'])
+def test_a_start_whose_training_is_not_recorded_is_refused_before_the_first_step(
+    finished: Path, data: Path, tmp_path: Path, metrics: str
+) -> None:
+    teacher = shutil.copytree(finished / "best", tmp_path / "teacher")
+    (teacher / "metrics.json").write_text(metrics)
+    with pytest.raises(SettingsError, match="teacher does not say how it was trained"):
+        train(settings_of(run={"init": str(teacher)}), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (teacher / "metrics.json").unlink()
+    assert run_folder.runs_before(str(teacher)) == []

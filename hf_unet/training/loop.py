@@ -118,6 +118,7 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     )
     set_seed(settings.run.seed)
     model = build_network(settings)
+    before = runs_before(settings.run.init)  # now, so that what is amiss is said before the work
     loss_of = choose_loss(
         settings.loss.name, multilabel=model.multilabel, channels=len(model.classes)
     )
@@ -194,7 +195,7 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
         save_checkpoint(accelerator, output)
     bar.close()
     if accelerator.is_main_process:
-        _finish(settings, split, output, progress, accelerator)
+        _finish(settings, split, output, progress, accelerator, before)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return output / "best"
@@ -274,7 +275,12 @@ def _validate(
 
 
 def _finish(
-    settings: Settings, split: Split, output: Path, progress: Progress, accelerator: Accelerator
+    settings: Settings,
+    split: Split,
+    output: Path,
+    progress: Progress,
+    accelerator: Accelerator,
+    before: list[dict[str, Any]],
 ) -> None:
     """Score the best checkpoint on all that was kept out; write metrics.json and the card."""
     best = UNet.from_pretrained(output / "best", device=accelerator.device)
@@ -284,7 +290,7 @@ def _finish(
             "best_step": progress.best_step,
             "batch": settings.run.batch * accelerator.num_processes,
             "init": Repository(settings.run.init).title if settings.run.init else None,
-            "before": runs_before(settings.run.init),
+            "before": before,
             "hours": round(progress.seconds / 3600, 3),
             "device": accelerator.device.type,
             "machine": machine_name(accelerator.device),

@@ -29,7 +29,7 @@ from hf_unet.pretrained import CONFIG, Repository
 from hf_unet.seams import compare_seams
 from hf_unet.training.datasets import Pair, Split
 from hf_unet.training.evaluation import evaluate
-from hf_unet.training.settings import Settings
+from hf_unet.training.settings import Settings, SettingsError
 
 CHECKPOINT = "checkpoint"
 REPLACED = "checkpoint.old"
@@ -170,13 +170,24 @@ def runs_before(init: str) -> list[dict[str, Any]]:
     """The courses of the runs that the weights of ``run.init`` came from, oldest first.
 
     Empty for new weights, and for a model whose metrics are not in a folder here.
+
+    Raises
+    ------
+    SettingsError
+        If the metrics do not record how the model was trained.
     """
     path = Path(init) / METRICS
     if not init or not path.is_file():
         return []
-    training = json.loads(path.read_text(encoding="utf-8"))["training"]
     kept = ("steps", "best_step", "batch", "hours", "machine", "precision")
-    return [*training["before"], {key: training[key] for key in kept}]
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"))["training"]
+        return [*training["before"], {key: training[key] for key in kept}]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"The {METRICS} of run.init = {path.parent.name} does not say how it was trained. "
+            "Train it again with this version, or start from a copy without that file."
+        ) from error
 
 
 def machine_name(device: torch.device) -> str:
