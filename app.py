@@ -395,15 +395,14 @@ def build() -> gr.Blocks:
         # Nothing of the image before stays beside a new one, also when that cannot be segmented.
         blank = [*outputs, weights, legend, seam_words, save]
         nothing = [None] * len(blank)
-        wiped = run.click(lambda: nothing, None, blank, api_name=False, show_progress="hidden")
-        clicked = wiped.then(segment, inputs, outputs, api_name="segment")
-        loaded = examples.load_input_event.then(
-            lambda: nothing, None, blank, api_name=False, show_progress="hidden"
-        )
-        chosen = loaded.then(segment, inputs, outputs, api_name=False)
-        for event, name in ((clicked, "download"), (chosen, False)):
-            drawn = event.success(weight_map, [shown, w0, sigma], [weights, legend], api_name=False)
-            drawn.success(download, shown, save, api_name=name)
+        for start, segment_name, download_name in (
+            (run.click, "segment", "download"),
+            (examples.load_input_event.then, False, False),
+        ):
+            wiped = start(lambda: nothing, None, blank, api_name=False, show_progress="hidden")
+            found = wiped.then(segment, inputs, outputs, api_name=segment_name)
+            drawn = found.success(weight_map, [shown, w0, sigma], [weights, legend], api_name=False)
+            drawn.success(download, shown, save, api_name=download_name)
         seams.click(seam_test, shown, seam_words, api_name="seam_test")
         for slider, name in ((w0, "weight_map"), (sigma, False)):
             slider.input(

@@ -561,3 +561,14 @@ def test_both_files_are_fetched_with_what_was_asked(
     }
     UNet.from_pretrained("org/net", **options)
     assert asked == [("org/net", name, options) for name in ("config.json", "model.safetensors")]
+
+
+def test_the_base_of_the_networks_is_none_of_them(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_class": "SegmentationNetwork"}))
+    with pytest.raises(ModelError, match="of class 'SegmentationNetwork'; wanted is UNet"):
+        load_network(folder)
+
+
+def test_the_revision_is_the_second_argument(folder: Path) -> None:
+    assert isinstance(UNet.from_pretrained(folder, None), UNet)
