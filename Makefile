@@ -18,7 +18,7 @@ TEST_STAMP := $(VENV)/installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format benchmarks chromium clean
+.PHONY: help demo test lint format benchmarks results chromium clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,8 +38,11 @@ format: $(TEST_STAMP) ## Rewrite the code in the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-benchmarks: $(TEST_STAMP) ## Run every benchmark, one after another
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+benchmarks: $(TEST_STAMP) ## Measure every speed, one after another
+	@set -e; for script in weight_map training; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
+
+results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of models/ and results/
+	@$(BIN)/python benchmarks/results.py models/* benchmarks/runs/*
 
 clean: ## Remove the environment, caches and built packages (never runs/)
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .gradio

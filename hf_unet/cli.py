@@ -11,6 +11,7 @@ from hf_unet import __version__
 
 if TYPE_CHECKING:
     from hf_unet.network import SegmentationNetwork
+    from hf_unet.training.settings import DataSettings
 
 FAILED = 1
 """Exit status where something does not fit; 2 is argparse's for a wrong command line."""
@@ -66,20 +67,15 @@ def segment(chosen: argparse.Namespace) -> int:
 
 
 def check_masks(chosen: argparse.Namespace) -> int:
-    """Read a folder of images and labels, and say what does not fit."""
-    from hf_unet.training.checks import check_folder
-    from hf_unet.training.settings import DataSettings
+    """Read annotated images as a training run would, and say what does not fit."""
+    from hf_unet.training.checks import check_data
 
-    folder: Path = chosen.folder
-    if not folder.is_dir():
-        raise CommandError(f"There is no folder {folder.name}.")
-    settings = DataSettings(
-        images=chosen.images or _first_folder(folder, ("images", "image")),
-        labels=chosen.labels or _first_folder(folder, ("labels", "label", "masks", "mask")),
-        kind=chosen.kind,
+    settings, classes = _data_settings(chosen)
+    check = check_data(chosen.folder, settings, classes)
+    print(
+        f"{check.images} images, {check.labels} labels, {check.pairs} pairs that can be read "
+        f"(layout: {check.layout})"
     )
-    check = check_folder(folder, settings, chosen.classes)
-    print(f"{check.images} images, {check.labels} labels, {check.pairs} pairs that can be read")
     for found, count in check.found[:SHOWN]:
         print(f"  {count} x {found}")
     if len(check.found) > SHOWN:
@@ -88,6 +84,8 @@ def check_masks(chosen: argparse.Namespace) -> int:
     if check.pairs:
         shares = (f"{name} {share:.2%}" for name, share in check.shares)
         print(f"  pixels: {', '.join(shares)}")
+    if check.kept_out:
+        print(f"  {check.kept_out} of them would be kept out of training")
     for finding in check.findings:
         print(f"{'wrong' if finding.wrong else 'note'}: {finding.sentence}")
     wrong = sum(finding.wrong for finding in check.findings)
@@ -109,9 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_masks(
         verbs.add_parser(
             "check-masks",
-            help="say what is wrong with a folder of images and labels",
-            description="Read a folder of images and labels and say what is wrong with it, before "
-            "a network is trained on it. Exit status 1 if anything has to be mended.",
+            help="say what is wrong with annotated images",
+            description="Read annotated images and say what is wrong with them, before a network "
+            "is trained on them. Exit status 1 if anything has to be mended.",
         )
     )
     return parser
@@ -145,6 +143,13 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
         "--page", type=_whole, default=0, metavar="N", help="page of multi-page files, from 0"
     )
     parser.add_argument(
+        "--average",
+        action="store_true",
+        default=None,
+        help="average over flips and rotations, at eight times the cost (default: as the model "
+        "says)",
+    )
+    parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
@@ -154,19 +159,24 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
 
 def _add_check_masks(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verb=check_masks)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="holds both folders")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the data folder")
     parser.add_argument(
-        "--images", metavar="NAME", help="folder of the images in DIR (default: images or image)"
+        "--recipe", type=Path, metavar="FILE", help="check as a run by this recipe would read it"
     )
     parser.add_argument(
-        "--labels",
+        "--layout",
         metavar="NAME",
-        help="folder of the labels in DIR (default: labels, label, masks or mask)",
+        help="folders, stacks, class-folders, ctc, dsb or coco (default: look)",
+    )
+    parser.add_argument(
+        "--images", metavar="NAME", help="folder or stack of the images in DIR (default: look)"
+    )
+    parser.add_argument(
+        "--labels", metavar="NAME", help="folder, stack or COCO file in DIR (default: look)"
     )
     parser.add_argument(
         "--classes",
         type=_names,
-        default=("background", "foreground"),
         metavar="A,B",
         help="names of the classes in the order of their values (default: background,foreground)",
     )
@@ -175,11 +185,20 @@ def _add_check_masks(parser: argparse.ArgumentParser) -> None:
         choices=("classes", "instances", "multilabel"),
         help="what the labels hold (default: look)",
     )
+    parser.add_argument(
+        "--threshold", type=float, metavar="X", help="greys above this are the class"
+    )
+    parser.add_argument(
+        "--group",
+        metavar="PATTERN",
+        help="regular expression for the patient, sequence or well in a name",
+    )
+    parser.add_argument("--split", metavar="FILE", help="a split.json to check")
 
 
 def _find_images(paths: Iterable[Path]) -> list[Path]:
     """The files named, and those in the folders named, each once."""
-    from hf_unet.training.datasets import list_files
+    from hf_unet.training.files import list_files
 
     found: dict[Path, Path] = {}
     for path in paths:
@@ -207,7 +226,11 @@ def _segment_one(network: "SegmentationNetwork", path: Path, chosen: argparse.Na
 
     try:
         result = network.segment(
-            path, tile=chosen.tile, batch_size=chosen.batch_size, page=chosen.page
+            path,
+            tile=chosen.tile,
+            batch_size=chosen.batch_size,
+            page=chosen.page,
+            test_time_averaging=chosen.average,
         )
     except torch.OutOfMemoryError as error:
         raise MemoryError from error
@@ -245,9 +268,25 @@ def _say(error: BaseException, path: Path | None = None) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _first_folder(folder: Path, names: Sequence[str]) -> str:
-    """The first of these that exists; else the first, which the check will miss by name."""
-    return next((name for name in names if (folder / name).is_dir()), names[0])
+def _data_settings(chosen: argparse.Namespace) -> tuple["DataSettings", tuple[str, ...]]:
+    """The recipe's data settings and classes, if one is given, with what the command line says."""
+    from dataclasses import replace
+
+    from hf_unet.training.settings import DataSettings, read_settings
+
+    settings, classes = DataSettings(), ("background", "foreground")
+    if chosen.recipe is not None:
+        recipe = read_settings(chosen.recipe)
+        settings = recipe.data
+        classes = tuple(recipe.network.get("classes", classes))
+        if recipe.network.get("border"):
+            classes = classes[:2]
+    given = {
+        name: value
+        for name in ("layout", "images", "labels", "kind", "threshold", "group", "split")
+        if (value := getattr(chosen, name)) is not None
+    }
+    return replace(settings, **given), chosen.classes or classes
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.segmentation import watershed
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,111 @@ def label_objects(mask: NDArray[Any], min_area: int = 0) -> LabelledObjects:
     return LabelledObjects(labels, np.concatenate(class_of) if class_of else np.zeros(0, np.intp))
 
 
+def grow_seeds(
+    mask: NDArray[Any],
+    evidence: NDArray[np.float32],
+    *,
+    seed_threshold: float,
+    seed_area: int = 0,
+    min_area: int = 0,
+) -> LabelledObjects:
+    """Part objects that touch: seeds where the evidence is strong, grown by watershed.
+
+    A seed is a 4-connected region of at least ``seed_area`` pixels in which the evidence reaches
+    ``seed_threshold``. Seeds grow within the mask from the strongest evidence to the weakest
+    (scikit-image's watershed) and meet where it is weakest. A piece of the mask without a seed is
+    an object by itself.
+
+    Parameters
+    ----------
+    mask : (H, W) integer array of class indices, 0 the background
+    evidence : (H, W) float array, 0 .. 1
+        How sure it is that a pixel is inside an object.
+    seed_threshold : float
+    seed_area, min_area : int
+        Seeds and objects of fewer pixels are left out.
+
+    Examples
+    --------
+    >>> evidence = np.float32([[0.9, 0.9, 0.5, 0.6, 0.9]])
+    >>> grow_seeds(np.ones((1, 5), int), evidence, seed_threshold=0.8).labels
+    array([[1, 1, 1, 2, 2]], dtype=int32)
+    """
+    pieces, count = ndimage.label((evidence >= np.float32(seed_threshold)) & (mask > 0))
+    areas = np.bincount(pieces.ravel(), minlength=count + 1)
+    seeds = np.where((areas >= max(1, seed_area))[pieces], pieces, 0)
+    without = label_objects(mask)
+    seeded = np.zeros(len(without.class_of) + 1, np.bool_)
+    seeded[without.labels[seeds > 0]] = True
+    alone = (without.labels > 0) & ~seeded[without.labels]
+    seeds[alone] = without.labels[alone] + count
+    grown = np.zeros(mask.shape, np.int32)
+    for index in np.unique(mask[mask > 0]):  # an object does not grow into another class
+        own = mask == index
+        grown += watershed(  # type: ignore[no-untyped-call]
+            -evidence, np.where(own, seeds, 0), connectivity=1, mask=own
+        ).astype(np.int32)
+    ids, numbers, sizes = np.unique(grown, return_inverse=True, return_counts=True)
+    kept = (ids > 0) & (sizes >= min_area)
+    renumbered = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    labels = renumbered[numbers].reshape(mask.shape)
+    class_of = np.zeros(int(kept.sum()) + 1, np.intp)
+    class_of[labels] = mask
+    return LabelledObjects(labels, class_of[1:])
+
+
+def interior_and_border(instances: NDArray[np.int32], width: float) -> NDArray[np.uint8]:
+    """Classes of a network with a border class: 0 background, 1 interior, 2 border of an object.
+
+    The border is what lies within ``width`` pixels of another object or of the background, so
+    that interiors never touch (three classes as in Caicedo et al., Cytometry A 95:952, 2019). In
+    an object too thin to have an interior, what is farthest inside is its interior.
+
+    Parameters
+    ----------
+    instances : (H, W) int array, 0 the background
+    width : float
+        Distance in pixels between centres; 1 marks the pixels at the edge themselves.
+
+    Examples
+    --------
+    >>> interior_and_border(np.int32([[0, 5, 5, 5, 6, 6, 6]] * 3), 1)[1]
+    array([0, 2, 1, 2, 2, 1, 1], dtype=uint8)
+    """
+    depth = distance_to_edge(instances)
+    deepest = np.zeros(int(instances.max(initial=0)) + 1, np.float32)
+    np.maximum.at(deepest, instances.ravel(), depth.ravel())
+    limit = np.minimum(np.float32(width), deepest[instances] * np.float32(0.99))
+    return np.where(instances > 0, np.where(depth > limit, 1, 2), 0).astype(np.uint8)
+
+
+def distance_to_edge(instances: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Distance of each pixel of an object to the nearest one of another label; 0 outside.
+
+    Examples
+    --------
+    >>> distance_to_edge(np.int32([[0, 5, 5, 5, 6]]))
+    array([[0., 1., 2., 1., 1.]], dtype=float32)
+    """
+    edge = np.zeros(instances.shape, np.bool_)
+    for here, there in _NEIGHBOURS:
+        differ = instances[here] != instances[there]
+        edge[here] |= differ
+        edge[there] |= differ
+    # An edge pixel is 1 from its neighbour; one further in is that far from the edge and 1 more.
+    if not edge.any():
+        return np.where(instances > 0, np.float32(np.inf), np.float32(0))
+    beyond: NDArray[np.float64] = ndimage.distance_transform_edt(~edge)
+    return np.where(instances > 0, beyond + 1, 0).astype(np.float32)
+
+
+_NEIGHBOURS = (
+    ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+    ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
+)
+"""The pixels of an image that have a left, or an upper, neighbour, and those neighbours."""
+
+
 def separate_touching(instances: NDArray[np.int32]) -> NDArray[np.int32]:
     """Turn the pixels where two instances touch into background: the separation border.
 
@@ -72,10 +178,7 @@ def separate_touching(instances: NDArray[np.int32]) -> NDArray[np.int32]:
     array([[1, 1, 0, 0, 2, 2]], dtype=int32)
     """
     touching = np.zeros(instances.shape, np.bool_)
-    for here, there in (
-        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
-        ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
-    ):
+    for here, there in _NEIGHBOURS:
         one, other = instances[here], instances[there]
         meet = (one != other) & (one > 0) & (other > 0)
         touching[here] |= meet

@@ -1,5 +1,6 @@
 """Losses: logits, target and weights in, one number out."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,20 +60,103 @@ def weighted_binary_cross_entropy(
     )
     if weights is None:
         return energy.mean()
-    return (energy * (weights if weights.ndim == 4 else weights[:, None])).mean()
+    return (energy * _by_class(weights)).mean()
 
 
-def soft_dice_loss(probabilities: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
+def focal_loss(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None, gamma: float = 2.0
+) -> Tensor:
+    """Cross-entropy that counts less where the network is right: Lin et al. 2017, eq. 5.
+
+    FL(p) = -w (1 - p)^gamma log p, with p the softmax's probability of the pixel's true class,
+    averaged over the pixels. The paper's alpha, one number for each class, is part of w here.
+
+    Parameters
+    ----------
+    logits : (N, K, H, W) float tensor
+    target : (N, H, W) int64 tensor
+        Class index, 0 .. K-1.
+    weights : (N, H, W) float tensor, optional
+        None: 1 everywhere.
+    gamma : float
+        At least 0, which makes it `weighted_cross_entropy`; 2 was best in the paper.
+
+    Returns
+    -------
+    Scalar tensor.
+
+    References
+    ----------
+    .. [1] Lin, T.-Y. et al. (2017). Focal loss for dense object detection. arXiv:1708.02002
+
+    Examples
+    --------
+    >>> import torch
+    >>> logits = torch.zeros(1, 2, 1, 1)  # p = 1/2, so log 2 / 4
+    >>> round(focal_loss(logits, torch.tensor([[[1]]])).item(), 4)
+    0.1733
+    """
+    energy = functional.cross_entropy(logits.float(), target, reduction="none")
+    focused = _focused(energy, gamma)
+    return (focused if weights is None else focused * weights).mean()
+
+
+def binary_focal_loss(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None, gamma: float = 2.0
+) -> Tensor:
+    """`focal_loss` of one sigmoid per class, for classes that may overlap.
+
+    Parameters
+    ----------
+    logits, target : (N, K, H, W) float tensors
+        Target values are 0 or 1.
+    weights : (N, H, W) or (N, K, H, W) float tensor, optional
+    gamma : float
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = binary_focal_loss(torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1), gamma=1)
+    >>> round(loss.item(), 4)  # log 2 / 2
+    0.3466
+    """
+    energy = functional.binary_cross_entropy_with_logits(
+        logits.float(), target.float(), reduction="none"
+    )
+    focused = _focused(energy, gamma)
+    if weights is None:
+        return focused.mean()
+    return (focused * _by_class(weights)).mean()
+
+
+def _focused(energy: Tensor, gamma: float) -> Tensor:
+    """(1 - p)^gamma times the energy -log p."""
+    wrong = -torch.expm1(-energy)  # 1 - p, to full precision where p is close to 1
+    # Below the smallest float a power of less than 1 would have an infinite slope.
+    return wrong.clamp_min(torch.finfo(energy.dtype).tiny) ** gamma * energy
+
+
+def _by_class(weights: Tensor) -> Tensor:
+    """Weights with an axis of classes: (N, H, W) holds for each class alike."""
+    return weights if weights.ndim == 4 else weights[:, None]
+
+
+def soft_dice_loss(
+    probabilities: Tensor, target: Tensor, smooth: float = 1.0, weights: Tensor | None = None
+) -> Tensor:
     """One minus the soft Dice coefficient, averaged over classes (Milletari et al. 2016).
 
-    Dice = (2 sum p g + s) / (sum p^2 + sum g^2 + s) with the sums over all pixels of the batch,
-    so that a class absent from one image does not make it noise.
+    Dice = (2 sum w p g + s) / (sum w p^2 + sum w g^2 + s) with the sums over all pixels of the
+    batch, so that a class absent from one image does not make it noise.
 
     Parameters
     ----------
     probabilities, target : (N, K, H, W) float tensors in 0 .. 1
     smooth : float
         s, in pixels.
+    weights : (N, H, W) or (N, K, H, W) float tensor, optional
+        w. Only how they differ within a class matters, but for s; a pixel of weight 0 does not
+        count. None: 1 everywhere.
 
     Examples
     --------
@@ -82,13 +166,60 @@ def soft_dice_loss(probabilities: Tensor, target: Tensor, smooth: float = 1.0) -
     0.0
     """
     over = (0, 2, 3)
-    overlap = (probabilities * target).sum(over)
-    size = probabilities.square().sum(over) + target.square().sum(over)
-    return (1 - (2 * overlap + smooth) / (size + smooth)).mean()
+    overlap = probabilities * target
+    size = probabilities.square() + target.square()
+    if weights is not None:
+        overlap, size = overlap * _by_class(weights), size * _by_class(weights)
+    return (1 - (2 * overlap.sum(over) + smooth) / (size.sum(over) + smooth)).mean()
+
+
+def dice_loss(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`soft_dice_loss` of a softmax, over all classes, the background too.
+
+    Parameters
+    ----------
+    logits : (N, K, H, W) float tensor
+    target : (N, H, W) int64 tensor
+        Class index, 0 .. K-1.
+    weights : (N, H, W) float tensor, optional
+        How much each pixel counts in the sums of the coefficient.
+
+    Examples
+    --------
+    >>> import torch
+    >>> logits = torch.tensor([[[[20.0, -20.0]], [[-20.0, 20.0]]]])
+    >>> round(dice_loss(logits, torch.tensor([[[0, 1]]])).item(), 4)
+    0.0
+    >>> round(dice_loss(logits, torch.tensor([[[1, 0]]])).item(), 4)  # 1 - 1 / (1 + 1 + 1)
+    0.6667
+    """
+    one_hot = functional.one_hot(target, logits.shape[1]).movedim(-1, 1).float()
+    return soft_dice_loss(logits.float().softmax(dim=1), one_hot, weights=weights)
+
+
+def binary_dice_loss(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`soft_dice_loss` of one sigmoid per class, for classes that may overlap.
+
+    Parameters
+    ----------
+    logits, target : (N, K, H, W) float tensors
+        Target values are 0 or 1.
+    weights : (N, H, W) or (N, K, H, W) float tensor, optional
+        How much each pixel counts in the sums of the coefficient.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(binary_dice_loss(torch.full((1, 1, 1, 1), 20.0), torch.ones(1, 1, 1, 1)).item(), 4)
+    0.0
+    """
+    return soft_dice_loss(logits.float().sigmoid(), target.float(), weights=weights)
 
 
 def dice_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Sum of `weighted_cross_entropy` and `soft_dice_loss` (as in nnU-Net, Isensee et al. 2021).
+    """Sum of `weighted_cross_entropy` and `dice_loss` (as in nnU-Net, Isensee et al. 2021).
+
+    The Dice coefficient is not weighted; but a pixel of weight 0 counts in neither.
 
     Examples
     --------
@@ -97,15 +228,17 @@ def dice_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | None = 
     >>> round(dice_cross_entropy(logits, torch.tensor([[[0, 1]]])).item(), 4)
     0.0
     """
-    one_hot = functional.one_hot(target, logits.shape[1]).movedim(-1, 1).float()
-    dice = soft_dice_loss(logits.float().softmax(dim=1), one_hot)
-    return weighted_cross_entropy(logits, target, weights) + dice
+    return weighted_cross_entropy(logits, target, weights) + dice_loss(
+        logits, target, _counted(weights)
+    )
 
 
 def dice_binary_cross_entropy(
     logits: Tensor, target: Tensor, weights: Tensor | None = None
 ) -> Tensor:
-    """Sum of `weighted_binary_cross_entropy` and `soft_dice_loss`, for classes that may overlap.
+    """Sum of `weighted_binary_cross_entropy` and `binary_dice_loss`.
+
+    The Dice coefficient is not weighted; but a pixel of weight 0 counts in neither.
 
     Examples
     --------
@@ -114,5 +247,11 @@ def dice_binary_cross_entropy(
     >>> round(dice_binary_cross_entropy(logits, torch.ones(1, 2, 1, 1)).item(), 4)
     0.0
     """
-    dice = soft_dice_loss(logits.float().sigmoid(), target.float())
-    return weighted_binary_cross_entropy(logits, target, weights) + dice
+    return weighted_binary_cross_entropy(logits, target, weights) + binary_dice_loss(
+        logits, target, _counted(weights)
+    )
+
+
+def _counted(weights: Tensor | None) -> Tensor | None:
+    """1 where a pixel has any weight, 0 where nothing is known of it."""
+    return None if weights is None else (weights > 0).float()

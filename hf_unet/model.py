@@ -51,6 +51,17 @@ class UNet(SegmentationNetwork):
         Colours of the classes in overlays, as ``"#rrggbb"``. None: a colour-blind-safe palette.
     min_area : int
         Instances of fewer pixels than this are left out of ``Segmentation.instances``.
+    border : bool
+        The last of three classes is the border of objects: learnt in order to keep objects that
+        touch apart, and part of the object in a mask.
+    seed_threshold : float, optional
+        Probability from which on a pixel is a seed of an object; objects grow from seeds by
+        watershed. None: objects are the connected pieces of a mask.
+    seed_area : int
+        Seeds of fewer pixels than this are left out.
+    test_time_averaging : bool
+        Average the probabilities over the eight flips and quarter turns of the image, at eight
+        times the cost; the paper averaged seven rotations.
 
     Raises
     ------
@@ -81,6 +92,10 @@ class UNet(SegmentationNetwork):
         thresholds: Sequence[float] | None = None,
         colors: Sequence[str] | None = None,
         min_area: int = 0,
+        border: bool = False,
+        seed_threshold: float | None = None,
+        seed_area: int = 0,
+        test_time_averaging: bool = False,
     ) -> None:
         super().__init__(
             in_channels=in_channels,
@@ -90,6 +105,10 @@ class UNet(SegmentationNetwork):
             thresholds=thresholds,
             colors=colors,
             min_area=min_area,
+            border=border,
+            seed_threshold=seed_threshold,
+            seed_area=seed_area,
+            test_time_averaging=test_time_averaging,
         )
         _check_whole("base_channels", base_channels, at_least=1, at_most=4096)
         _check_whole("depth", depth, at_least=1, at_most=8)

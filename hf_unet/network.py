@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from hf_unet.averaging import average_over_symmetries
 from hf_unet.card import render_card
 from hf_unet.colors import default_colors, is_color
 from hf_unet.errors import ImageError, ModelError
@@ -62,6 +63,10 @@ class SegmentationNetwork(
         thresholds: Sequence[float] | None,
         colors: Sequence[str] | None,
         min_area: int,
+        border: bool,
+        seed_threshold: float | None,
+        seed_area: int,
+        test_time_averaging: bool,
     ) -> None:
         super().__init__()
         if not _is_whole(in_channels) or not 1 <= in_channels <= 4096:
@@ -79,13 +84,31 @@ class SegmentationNetwork(
         if not isinstance(normalization, str) or normalization not in NORMALIZATIONS:
             known = ", ".join(NORMALIZATIONS)
             raise ModelError(f"normalization is one of {known}, not {normalization!r}.")
-        if not _is_whole(min_area) or min_area < 0:
-            raise ModelError(f"min_area is a whole number of pixels, not {min_area!r}.")
+        for name, area in (("min_area", min_area), ("seed_area", seed_area)):
+            if not _is_whole(area) or area < 0:
+                raise ModelError(f"{name} is a whole number of pixels, not {area!r}.")
+        if not isinstance(border, bool):
+            raise ModelError(f"border is true or false, not {border!r}.")
+        if border and (multilabel or len(classes) != 3):
+            raise ModelError(
+                "A network with border has three classes that exclude each other: background, "
+                "object and the border of objects."
+            )
+        if seed_threshold is not None and not (
+            isinstance(seed_threshold, (int, float)) and 0 < seed_threshold < 1
+        ):
+            raise ModelError(
+                f"seed_threshold is a probability between 0 and 1, not {seed_threshold!r}."
+            )
         self.in_channels = in_channels
         self.classes = tuple(classes)
         self.multilabel = multilabel
         self.normalization = normalization
         self.min_area = min_area
+        self.border = border
+        self.seed_threshold = None if seed_threshold is None else float(seed_threshold)
+        self.seed_area = seed_area
+        self.test_time_averaging = _true_or_false("test_time_averaging", test_time_averaging)
         self.thresholds = self._checked_thresholds(thresholds)
         self.colors = self._checked_colors(colors)
 
@@ -93,7 +116,7 @@ class SegmentationNetwork(
         if thresholds is None:
             return None
         count = len(self.classes) if self.multilabel else 1
-        if not self.multilabel and len(self.classes) > 2:
+        if not self.multilabel and len(self.mask_classes) > 2:
             raise ModelError("thresholds suit networks of one or two classes, or multi-label ones.")
         if (
             not isinstance(thresholds, Sequence)
@@ -145,7 +168,12 @@ class SegmentationNetwork(
 
     @property
     def mask_classes(self) -> tuple[str, ...]:
-        """Names of the values of a mask: a lone class of a sigmoid has a background beside it."""
+        """Names of the values of a mask.
+
+        A lone class of a sigmoid has a background beside it; the border belongs to the object.
+        """
+        if self.border:
+            return self.classes[:2]
         if len(self.classes) == 1 and not self.multilabel:
             return ("background", *self.classes)
         return self.classes
@@ -181,6 +209,7 @@ class SegmentationNetwork(
         progress: Progress | None = None,
         *,
         page: int = 0,
+        test_time_averaging: bool | None = None,
     ) -> Segmentation:
         """Segment an image of any size by overlap-tile.
 
@@ -201,6 +230,9 @@ class SegmentationNetwork(
             ``progress(done, total)`` after each batch of tiles.
         page : int
             Page of a multi-page file, from 0.
+        test_time_averaging : bool, optional
+            Average the probabilities over the eight flips and quarter turns of each tile, at
+            eight times the cost. None: what the config says.
 
         Returns
         -------
@@ -210,6 +242,8 @@ class SegmentationNetwork(
         ------
         ImageError
             If the image cannot be read or does not suit the network.
+        ModelError
+            If ``test_time_averaging`` is neither true nor false.
         """
         source = image if isinstance(image, ScienceImage) else read_image(image, page=page)
         scaled = normalize(match_channels(source, self.in_channels), self.normalization)
@@ -218,15 +252,38 @@ class SegmentationNetwork(
             batch_size = self._default_batch_size(plan)
         else:
             batch_size = _positive("batch_size is a whole number of tiles", batch_size)
+        averaging = self.test_time_averaging
+        if test_time_averaging is not None:
+            averaging = _true_or_false("test_time_averaging", test_time_averaging)
+        function = average_over_symmetries(self.predict) if averaging else self.predict
         training = [module for module in self.modules() if module.training]
         self.eval()
         try:
             probabilities = run_tiles(
-                scaled, self.predict, plan, batch_size=batch_size, progress=progress
+                scaled, function, plan, batch_size=batch_size, progress=progress
             )
         finally:
             for module in training:  # each by itself: some layers may have been frozen
                 module.training = True
+        return self.interpret(probabilities, source, plan)
+
+    def interpret(
+        self, probabilities: NDArray[np.float32], image: ScienceImage, plan: TilePlan
+    ) -> Segmentation:
+        """Make a result of what `predict` says of a whole image.
+
+        Parameters
+        ----------
+        probabilities : (K, H, W) float32 array
+            Of ``classes``. Where the last is the border, it is added to the object that it
+            belongs to, and what is inside alone tells objects apart.
+        image : (C, H, W) ScienceImage
+        plan : TilePlan
+        """
+        evidence = None
+        if self.border:
+            evidence = probabilities[1]
+            probabilities = np.stack([probabilities[0], probabilities[1] + probabilities[2]])
         return Segmentation(
             mask=decide(probabilities, multilabel=self.multilabel, thresholds=self.thresholds),
             probabilities=probabilities,
@@ -234,8 +291,11 @@ class SegmentationNetwork(
             colors=self.class_colors,
             multilabel=self.multilabel,
             min_area=self.min_area,
-            image=source,
+            image=image,
             plan=plan,
+            evidence=evidence,
+            seed_threshold=self.seed_threshold,
+            seed_area=self.seed_area,
         )
 
     def plan(self, height: int, width: int, tile: int | None = None) -> TilePlan:
@@ -473,6 +533,12 @@ def _positive(what: str, value: Any) -> int:
     if number < 1:
         raise ImageError(f"{what}, at least 1, not {value!r}.")
     return number
+
+
+def _true_or_false(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ModelError(f"{name} is true or false, not {value!r}.")
+    return value
 
 
 def _is_whole(value: object) -> bool:

@@ -17,7 +17,7 @@ from hf_unet.colors import rgb
 from hf_unet.display import displayed, draw_classes
 from hf_unet.exports.files import write_whole
 from hf_unet.images import ScienceImage
-from hf_unet.instances import LabelledObjects, label_objects
+from hf_unet.instances import LabelledObjects, grow_seeds, label_objects
 from hf_unet.tiles import TilePlan
 
 
@@ -82,6 +82,13 @@ class Segmentation:
         The image as it was read.
     plan : TilePlan
         Where the tiles lay.
+    evidence : (H, W) float32 array or None
+        Of a network with a border class: the probability to be inside an object.
+    seed_threshold : float or None
+        Evidence, or else probability of the class, from which on a pixel is a seed that an
+        object grows from. None: objects are the connected pieces of the mask.
+    seed_area : int
+        Seeds of fewer pixels were left out.
     """
 
     mask: NDArray[Any]
@@ -92,10 +99,16 @@ class Segmentation:
     min_area: int
     image: ScienceImage
     plan: TilePlan
+    evidence: NDArray[np.float32] | None = None
+    seed_threshold: float | None = None
+    seed_area: int = 0
 
     @property
     def instances(self) -> NDArray[np.int32]:
-        """(H, W) int32 array: 0 background, 1 .. n the objects, as connected pieces of a class.
+        """(H, W) int32 array: 0 background, 1 .. n the objects.
+
+        They are the connected pieces of a class, or what grows from seeds: see
+        `hf_unet.instances.grow_seeds`.
 
         Where classes overlap, a pixel belongs to the object of its most probable class.
         """
@@ -105,10 +118,25 @@ class Segmentation:
     def objects(self) -> LabelledObjects:
         """The instances, with the class of each as an index into ``classes``."""
         if not self.multilabel:
-            return label_objects(self.mask, self.min_area)
+            return self._objects_of(self.mask)
         top = np.where(self.mask, self.probabilities, -1).argmax(axis=0) + 1
-        found = label_objects(np.where(self.mask.any(axis=0), top, 0), self.min_area)
+        found = self._objects_of(np.where(self.mask.any(axis=0), top, 0))
         return LabelledObjects(found.labels, found.class_of - 1)
+
+    def _objects_of(self, mask: NDArray[Any]) -> LabelledObjects:
+        if self.seed_threshold is None:
+            return label_objects(mask, self.min_area)
+        evidence = self.evidence
+        if evidence is None:  # the most probable foreground
+            first = 0 if self.multilabel or len(self.probabilities) == 1 else 1
+            evidence = self.probabilities[first:].max(axis=0)
+        return grow_seeds(
+            mask,
+            evidence,
+            seed_threshold=self.seed_threshold,
+            seed_area=self.seed_area,
+            min_area=self.min_area,
+        )
 
     @property
     def areas(self) -> dict[str, int]:

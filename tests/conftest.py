@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hub_fixtures import hub  # noqa: F401
 
 # Set before the libraries are imported, because they read these once: no test reaches for the
 # network, reports its use, or opens a window.

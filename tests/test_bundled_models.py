@@ -11,9 +11,10 @@ from hf_unet import UNet
 from hf_unet.card import render_card
 from hf_unet.labels import read_labels
 from hf_unet.metrics import average_precision, dice_per_class
-from hf_unet.training.datasets import find_pairs, hold_out
+from hf_unet.training.datasets import find_pairs
 from hf_unet.training.evaluation import evaluate
 from hf_unet.training.settings import read_settings
+from hf_unet.training.splits import hold_out
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = sorted(path.parent for path in (ROOT / "models").glob("*/config.json"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 
 from hf_unet import UNet, __version__
 from hf_unet.cli import main
-from hf_unet.training.checks import check_folder
+from hf_unet.training.checks import check_data
 from hf_unet.training.settings import DataSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -155,6 +156,32 @@ def test_tile_batch_size_and_page_are_handed_on(model: Path, tmp_path: Path) -> 
     assert result["area_in_pixels"]["foreground"] == 200
 
 
+def test_average_is_handed_on_and_otherwise_left_to_the_model(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "a.png")
+    calls = []
+    predict = UNet.predict
+
+    def counted(self: UNet, batch: np.ndarray) -> np.ndarray:
+        calls.append(batch.shape)
+        return predict(self, batch)
+
+    monkeypatch.setattr(UNet, "predict", counted)
+    averaging = tmp_path / "averaging"
+    UNet.from_pretrained(model, test_time_averaging=True).save_pretrained(averaging)
+    for folder, options, expected in (
+        (model, [], 1),
+        (model, ["--average"], 8),
+        (averaging, [], 8),
+        (averaging, ["--average"], 8),
+    ):
+        calls.clear()
+        arguments = ("segment", tmp_path / "a.png", "--model", folder, *options)
+        assert run(*arguments, "--output", tmp_path / "out") == 0
+        assert len(calls) == expected
+
+
 def test_images_of_one_stem_are_refused_before_anything_is_done(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,7 +279,7 @@ def test_an_interrupted_command_is_status_130(
 def sentences(folder: Path, *options: object) -> tuple[int, str]:
     """Exit status, and findings of the library as one text."""
     settings = DataSettings(images="image", labels="label")
-    check = check_folder(folder, settings, ("background", "foreground"))
+    check = check_data(folder, settings, ("background", "foreground"))
     return run("check-masks", folder, *options), "\n".join(f.sentence for f in check.findings)
 
 
@@ -262,7 +289,7 @@ def test_a_good_folder_is_summed_up(tmp_path: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr()
     assert shown.err == ""
     lines = shown.out.splitlines()
-    assert lines[0] == "7 images, 7 labels, 7 pairs that can be read"
+    assert lines[0] == "7 images, 7 labels, 7 pairs that can be read (layout: folders)"
     assert any("instances" in line and line.strip().startswith("7 x") for line in lines)
     share = np.mean([tifffile.imread(path) > 0 for path in (data / "label").iterdir()])
     assert f"  pixels: ground {1 - share:.2%}, disc {share:.2%}" in lines
@@ -289,8 +316,8 @@ def test_every_kind_of_damage_is_found(tmp_path: Path, capsys: pytest.CaptureFix
     status, text = sentences(data)
     assert status == 1
     for words in (
-        r"The image 00\.tif has no file 00\.\* in label",
-        r"The label 01\.tif has no file 01\.\* in image",
+        r"The image 00\.tif has no label of its name in label",
+        r"The label 01\.tif has no image of its name in image",
         r"02\.tif is 48 x 30 pixels .* but its image is 48 x 48",
         r"03\.jpg holds .* (JPEG|anti-aliased)",
         r"04\.tif holds ",
@@ -364,13 +391,95 @@ def test_folders_are_found_by_their_usual_names_or_named(
     (data / "image").rename(data / "images")
     (data / "label").rename(data / "masks")
     assert run("check-masks", data) == 0
-    (data / "images").rename(data / "raw")
+    (data / "images").rename(data / "pictures")
     capsys.readouterr()
     assert run("check-masks", data) == 1
-    assert capsys.readouterr().err == "There is no folder images in data.\n"
-    assert run("check-masks", data, "--images", "raw", "--labels", "masks") == 0
+    assert "There is no folder images, image, " in capsys.readouterr().err
+    assert run("check-masks", data, "--images", "pictures", "--labels", "masks") == 0
     assert run("check-masks", tmp_path / "nowhere") == 1
     assert "There is no folder nowhere." in capsys.readouterr().err
+
+
+def test_every_layout_is_checked_as_a_run_would_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from test_layouts import make_class_folders, make_sequence
+
+    make_class_folders(tmp_path / "classes")
+    assert run("check-masks", tmp_path / "classes", "--classes", "cell wall,nucleus") == 0
+    shown = capsys.readouterr().out
+    assert "1 pairs that can be read (layout: class-folders)" in shown
+    assert "pixels: cell wall 50.00%, nucleus 50.00%" in shown
+    folder = make_sequence(tmp_path / "tracked")
+    assert run("check-masks", folder) == 0
+    shown = capsys.readouterr().out
+    assert "(layout: ctc)" in shown and "note: 01/t002 is annotated in part" in shown
+
+
+def test_a_tracked_frame_with_few_cells_is_pointed_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from test_layouts import CELLS, make_sequence, write_tiff
+
+    folder = make_sequence(tmp_path)
+    shutil.rmtree(folder / "01_ST")
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg000.tif", CELLS)
+    assert run("check-masks", folder) == 0
+    shown = capsys.readouterr().out
+    assert "note: Frame 01/t002 has 1 cells where its sequence has about 3" in shown
+    assert 'data.partial = ["01/t002"]' in shown
+
+
+def grouped_data(folder: Path) -> Path:
+    data = make_data(folder, count=6)
+    for kind in ("image", "label"):
+        for number, path in enumerate(sorted((data / kind).iterdir())):
+            path.rename(path.with_name(f"anna{number // 2}_slice{number % 2}.tif"))
+    return data
+
+
+def test_a_patient_on_both_sides_of_a_split_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = grouped_data(tmp_path / "d")
+    split = {
+        "train": [f"anna{n}_slice{s}" for n in (1, 2) for s in (0, 1)] + ["anna0_slice0"],
+        "validation": ["anna0_slice1"],
+    }
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    arguments = ("check-masks", data, "--split", tmp_path / "split.json")
+    assert run(*arguments, "--group", "^anna[0-9]") == 1
+    assert "wrong: The group anna0 is on both sides of the split" in capsys.readouterr().out
+    assert run(*arguments) == 0  # nobody said that these are patients, but they look like it
+    assert "note: Pictures whose names begin with 'anna0'" in capsys.readouterr().out
+    assert run("check-masks", data, "--group", "^anna[0-9]") == 0
+    shown = capsys.readouterr().out
+    assert "note" not in shown and "2 of them would be kept out" in shown
+
+
+def test_a_split_or_group_that_does_not_fit_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = grouped_data(tmp_path / "d")
+    assert run("check-masks", data, "--group", "patient") == 1
+    assert "wrong: data.group = 'patient' matches nothing" in capsys.readouterr().out
+    assert run("check-masks", data, "--split", tmp_path / "none.json") == 1
+    assert "wrong: The split none.json cannot be opened" in capsys.readouterr().out
+
+
+def test_a_recipe_says_how_the_data_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "d", count=4)
+    (data / "label").rename(data / "truth")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(
+        '[network]\nclasses = ["ground", "disc", "border"]\nborder = true\n'
+        '[data]\nlabels = "truth"\nkind = "instances"\nholdout_every = 2\n'
+    )
+    assert run("check-masks", data, "--recipe", recipe) == 0
+    shown = capsys.readouterr().out
+    assert "pixels: ground" in shown and "2 of them would be kept out" in shown
 
 
 @pytest.mark.data

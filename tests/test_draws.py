@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 
 from hf_unet import boundary_weight_map
 from hf_unet.geometry import Geometry, same_geometry, valid_geometry
-from hf_unet.training.datasets import Pair, find_pairs
+from hf_unet.training.datasets import find_pairs
 from hf_unet.training.draws import Draws
+from hf_unet.training.pairs import OneFile, Pair
 from hf_unet.training.settings import (
     AugmentationSettings,
     DataSettings,
@@ -69,17 +70,17 @@ def settings_of(**sections: Any) -> Settings:
 def labels_of(draws: Draws, number: int) -> npt.NDArray[np.int32]:
     """The whole moved label tile of a draw, the margin included."""
     kept = []
-    original = draws._target
+    original = draws.targets.cut
 
-    def spy(truth: npt.NDArray[Any], class_of: npt.NDArray[Any]) -> Any:
-        kept.append(truth)
-        return original(truth, class_of)
+    def spy(moved: npt.NDArray[Any], class_of: npt.NDArray[Any], margin: int) -> Any:
+        kept.append(moved)
+        return original(moved, class_of, margin)
 
-    draws._target = spy  # type: ignore[method-assign]
+    draws.targets.cut = spy  # type: ignore[method-assign]
     try:
         draws[number]
     finally:
-        del draws._target  # type: ignore[method-assign]
+        del draws.targets.cut  # type: ignore[method-assign]
     (moved,) = kept
     result: npt.NDArray[np.int32] = moved
     return result
@@ -198,7 +199,7 @@ def test_weights_are_eq_2_of_the_moved_labels(
     margin = (draws.input_side - draws.output_side) // 2
     assert margin >= 4 * loss.sigma
     moved = labels_of(draws, number)
-    w_c = (float(draws.class_weights[0]), float(draws.class_weights[1]))
+    w_c = (float(draws.targets.class_weights[0]), float(draws.targets.class_weights[1]))
     whole = boundary_weight_map(moved, w0=10.0, sigma=2.0, class_weights=w_c)
     drawn = draws[number]["weights"].numpy()
     # The drawn map knows 4 sigma of the surroundings, the whole one all of the tile.
@@ -217,8 +218,10 @@ def test_weights_are_never_warped(data: Path) -> None:
 def test_class_weights_are_one_over_frequency(data: Path) -> None:
     draws = draws_of(data, settings_of())
     share = np.mean([tifffile.imread(path) > 0 for path in sorted((data / "label").iterdir())])
-    np.testing.assert_allclose(draws.class_weights, [0.5 / (1 - share), 0.5 / share], rtol=1e-5)
-    balanced = np.array([1 - share, share]) @ draws.class_weights
+    np.testing.assert_allclose(
+        draws.targets.class_weights, [0.5 / (1 - share), 0.5 / share], rtol=1e-5
+    )
+    balanced = np.array([1 - share, share]) @ draws.targets.class_weights
     assert balanced == pytest.approx(1)  # an average pixel weighs 1
 
 
@@ -237,11 +240,11 @@ def test_each_of_three_classes_has_a_weight(tmp_path: Path) -> None:
             augmentation=STILL, data=DataSettings(), run=run, loss=LossSettings(w0=w0, sigma=1)
         )
         draws = draws_of(folder, settings, classes=names)
-        np.testing.assert_allclose(draws.class_weights, [2 / 3, 4 / 3, 4 / 3], rtol=1e-5)
+        np.testing.assert_allclose(draws.targets.class_weights, [2 / 3, 4 / 3, 4 / 3], rtol=1e-5)
         target = draws[0]["target"].numpy()
         assert np.array_equal(target, label)
         np.testing.assert_allclose(
-            draws[0]["weights"][:, 15:].numpy() * 0 + draws.class_weights[target][:, 15:],
+            draws[0]["weights"][:, 15:].numpy() * 0 + draws.targets.class_weights[target][:, 15:],
             draws[0]["weights"][:, 15:].numpy(),
             atol=1e-4 if not w0 else 10,
         )
@@ -294,7 +297,8 @@ def test_pairs_forget_nothing_of_the_file(tmp_path: Path) -> None:
     image, instances = draw_discs(np.random.default_rng(0))
     tifffile.imwrite(tmp_path / "i.tif", image.astype(np.uint16) * 200)
     tifffile.imwrite(tmp_path / "l.tif", instances)
-    pair = Pair(tmp_path / "i.tif", tmp_path / "l.tif", ("background", "disc"), "instances")
+    source = OneFile(tmp_path / "l.tif")
+    pair = Pair("i", tmp_path / "i.tif", source, ("background", "disc"), "instances")
     assert pair.image.bit_depth == 16 and pair.name == "i"
     assert np.array_equal(pair.labels.instances(), instances)
     assert pair.scaled(3, "percentile").shape == (3, 48, 48)

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from discs import draw_discs
 
-from hf_unet.instances import label_objects, separate_touching
+from hf_unet.instances import (
+    distance_to_edge,
+    grow_seeds,
+    interior_and_border,
+    label_objects,
+    separate_touching,
+)
 
 
 def test_pieces_are_numbered_class_by_class() -> None:
@@ -87,3 +94,70 @@ def test_separated_instances_are_apart() -> None:
 def test_lone_instances_stay_as_they_are() -> None:
     instances = np.array([[5, 5, 0, 6], [0, 0, 7, 0]], np.int32)
     assert np.array_equal(separate_touching(instances), instances)
+
+
+# --- seeds and borders -------------------------------------------------------------------------
+
+
+def test_two_discs_that_touch_come_apart_where_the_evidence_is_weakest() -> None:
+    rows, columns = np.mgrid[:40, :70]
+    evidence = np.zeros((40, 70), np.float32)
+    for column in (22, 46):
+        distance = np.hypot(rows - 20, columns - column)
+        evidence = np.maximum(evidence, np.clip(1.2 - distance / 16, 0, 1)).astype(np.float32)
+    mask = (evidence > 0.3).astype(np.uint8)
+    assert label_objects(mask).labels.max() == 1
+    parted = grow_seeds(mask, evidence, seed_threshold=0.6)
+    assert parted.class_of.tolist() == [1, 1]
+    np.testing.assert_array_equal(parted.labels > 0, mask > 0)
+    np.testing.assert_array_equal(parted.labels[20, 10:34], 1)
+    np.testing.assert_array_equal(parted.labels[20, 35:58], 2)
+
+
+def test_small_seeds_and_small_objects_are_left_out() -> None:
+    evidence = np.zeros((5, 20), np.float32)
+    evidence[:, :12] = 0.5
+    evidence[:, 1:4], evidence[2, 9], evidence[2, 16] = 0.9, 0.9, 0.6
+    mask = (evidence >= 0.5).astype(np.uint8)
+    assert grow_seeds(mask, evidence, seed_threshold=0.8).labels.max() == 3
+    several = grow_seeds(mask, evidence, seed_threshold=0.8, seed_area=2)
+    assert several.labels.max() == 2  # the piece without a seed is one by itself
+    assert (several.labels[:, :12] == 1).all() and several.labels[2, 16] == 2
+    large = grow_seeds(mask, evidence, seed_threshold=0.8, seed_area=2, min_area=2)
+    assert large.labels.max() == 1 and large.labels[2, 16] == 0
+
+
+def test_objects_grow_within_their_class() -> None:
+    mask = np.array([[1, 1, 1, 2, 2, 2]])
+    evidence = np.float32([[0.9, 0.5, 0.5, 0.5, 0.5, 0.9]])
+    grown = grow_seeds(mask, evidence, seed_threshold=0.8)
+    assert grown.labels.tolist() == [[1, 1, 1, 2, 2, 2]]
+    assert grown.class_of.tolist() == [1, 2]
+
+
+def test_nothing_grows_from_nothing() -> None:
+    empty = grow_seeds(np.zeros((3, 4), np.uint8), np.ones((3, 4), np.float32), seed_threshold=0.5)
+    assert not empty.labels.any() and empty.class_of.size == 0
+
+
+def test_interiors_never_touch_and_none_is_lost() -> None:
+    random = np.random.default_rng(4)
+    _, instances = draw_discs(random, side=64, count=20, touching=True)
+    instances = instances.astype(np.int32)
+    instances[60, 5:20] = 99  # one pixel thin
+    parts = interior_and_border(instances, 3.0)
+    np.testing.assert_array_equal(parts > 0, instances > 0)
+    interior = np.where(parts == 1, instances, 0)
+    assert set(np.unique(interior)) == set(np.unique(instances))
+    touching = separate_touching(interior)
+    thick = instances != 99
+    np.testing.assert_array_equal(touching[thick], interior[thick])
+
+
+def test_the_depth_inside_an_object_counts_from_its_edge() -> None:
+    square = np.zeros((9, 9), np.int32)
+    square[1:8, 1:8] = 4
+    depth = distance_to_edge(square)
+    assert depth[4, 1:8].tolist() == [1, 2, 3, 4, 3, 2, 1]
+    assert not depth[square == 0].any()
+    assert np.isinf(distance_to_edge(np.ones((3, 3), np.int32))).all()

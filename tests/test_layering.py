@@ -15,7 +15,7 @@ LAYERS = [
     {"colors", "geometry"},
     {"images"},
     {"distances", "instance_sets", "instances", "labels", "loss", "metrics", "tiles"},
-    {"weight_map"},
+    {"averaging", "weight_map"},
     {"card", "display", "exports", "pretrained"},
     {"segmentation"},
     {"network"},

@@ -1,13 +1,18 @@
 """Losses against their equations, summed pixel by pixel."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from hf_unet.loss import (
+    binary_dice_loss,
+    binary_focal_loss,
     dice_binary_cross_entropy,
     dice_cross_entropy,
+    dice_loss,
+    focal_loss,
     soft_dice_loss,
     weighted_binary_cross_entropy,
     weighted_cross_entropy,
@@ -87,18 +92,130 @@ def test_large_logits_and_half_precision_stay_finite() -> None:
         weighted_cross_entropy(logits, torch.tensor([[[1]]]), torch.tensor([[[12.0]]])),
         dice_cross_entropy(logits, torch.tensor([[[1]]])),
         dice_binary_cross_entropy(logits, torch.tensor([[[[0.0]], [[1.0]]]])),
+        focal_loss(logits, torch.tensor([[[1]]])),
+        binary_focal_loss(logits, torch.tensor([[[[0.0]], [[1.0]]]])),
     ):
         assert loss.dtype == torch.float32 and loss > 100 and torch.isfinite(loss)
         (gradient,) = torch.autograd.grad(loss, logits)
         assert torch.isfinite(gradient).all() and gradient.any()
 
 
-def test_a_pixel_of_weight_0_does_not_count() -> None:
+def test_focal_loss_by_hand() -> None:
+    # Odds of 1, 3 and 9 to 1 for class 1: p = 1/2, 3/4 and 9/10.
+    logits = torch.tensor([[[[0.0, 0.0, 0.0]], [[0.0, math.log(3), math.log(9)]]]])
+    target = torch.tensor([[[1, 1, 0]]])
+    weights = torch.tensor([[[1.0, 2.0, 10.0]]])
+    expected = (
+        1.0 * (1 / 2) ** 2 * math.log(2)
+        + 2.0 * (1 / 4) ** 2 * math.log(4 / 3)
+        + 10.0 * (9 / 10) ** 2 * math.log(10)
+    ) / 3
+    assert focal_loss(logits, target, weights).item() == pytest.approx(expected, rel=1e-6)
+    cubed = ((1 / 2) ** 3 * math.log(2) + (1 / 4) ** 3 * math.log(4 / 3)) / 2
+    loss = focal_loss(logits[..., :2], target[..., :2], gamma=3)
+    assert loss.item() == pytest.approx(cubed, rel=1e-6)
+
+
+def test_binary_focal_loss_by_hand() -> None:
+    logits = torch.tensor([[[[0.0]], [[math.log(3)]]]])
+    target = torch.tensor([[[[1.0]], [[0.0]]]])
+    first, second = (1 / 2) ** 2 * math.log(2), (3 / 4) ** 2 * math.log(4)
+    loss = binary_focal_loss(logits, target)
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
+    by_pixel, by_class = torch.tensor([[[3.0]]]), torch.tensor([[[[3.0]], [[5.0]]]])
+    loss = binary_focal_loss(logits, target, by_pixel)
+    assert loss.item() == pytest.approx((3 * first + 3 * second) / 2, rel=1e-6)
+    loss = binary_focal_loss(logits, target, by_class)
+    assert loss.item() == pytest.approx((3 * first + 5 * second) / 2, rel=1e-6)
+
+
+def test_focal_loss_without_focus_is_cross_entropy() -> None:
+    logits, target, weights = drawn()
+    planes = torch.stack([target == index for index in range(3)], dim=1).float()
+    for given in (None, weights):
+        loss = focal_loss(logits, target, given, gamma=0)
+        assert torch.equal(loss, weighted_cross_entropy(logits, target, given))
+        loss = binary_focal_loss(logits, planes, given, gamma=0)
+        assert torch.equal(loss, weighted_binary_cross_entropy(logits, planes, given))
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 2, 5])
+def test_focal_loss_is_smooth_where_the_network_is_sure_and_right(gamma: float) -> None:
+    for sure in (5.0, 7.0, 12.0, 60.0, 300.0):  # from about 17 on, p is 1 in single precision
+        logits = torch.tensor([[[[-sure]], [[sure]]]], requires_grad=True)
+        loss = focal_loss(logits, torch.tensor([[[1]]]), gamma=gamma)
+        planes = torch.tensor([[[[0.0]], [[1.0]]]])
+        binary = binary_focal_loss(logits, planes, gamma=gamma)
+        (gradient,) = torch.autograd.grad(loss + binary, logits)
+        assert torch.isfinite(gradient).all() and gradient.abs().max() < 0.02
+        # So close to p = 1, 1 - p and -log p are one number.
+        energy = weighted_cross_entropy(logits, torch.tensor([[[1]]])).item()
+        assert loss.item() == pytest.approx(energy ** (gamma + 1), rel=1e-3, abs=1e-30)
+        if sure > 10:
+            present = logits[:, 1:], planes[:, 1:]
+            energy = weighted_binary_cross_entropy(*present).item()
+            loss = binary_focal_loss(*present, gamma=gamma)
+            assert loss.item() == pytest.approx(energy ** (gamma + 1), rel=1e-3, abs=1e-36)
+
+
+def test_focal_loss_of_half_precision_logits() -> None:
+    logits, target, weights = drawn()
+    half = focal_loss(logits.half(), target, weights)
+    assert half.dtype == torch.float32
+    assert half.item() == pytest.approx(focal_loss(logits, target, weights).item(), rel=1e-2)
+
+
+def test_dice_losses_by_hand() -> None:
+    # p of class 1: 1/2 and 3/4; of class 0: 1/2 and 1/4. s = 1.
+    logits = torch.tensor([[[[0.0, 0.0]], [[0.0, math.log(3)]]]])
+    target = torch.tensor([[[0, 1]]])
+    first = (2 * (1 / 2) + 1) / (1 / 4 + 1 / 16 + 1 + 1)
+    second = (2 * (3 / 4) + 1) / (1 / 4 + 9 / 16 + 1 + 1)
+    assert dice_loss(logits, target).item() == pytest.approx(1 - (first + second) / 2)
+    # A pixel that weighs 3 is as three pixels.
+    weights = torch.tensor([[[3.0, 1.0]]])
+    thrice = [torch.cat([part[..., :1], part[..., :1], part], dim=-1) for part in (logits, target)]
+    assert dice_loss(logits, target, weights).item() == pytest.approx(dice_loss(*thrice).item())
+    # A sigmoid each: p = 1/2, 1/2 of the first class, 1/2 and 3/4 of the second.
+    planes = torch.tensor([[[[1.0, 1.0]], [[0.0, 1.0]]]])
+    first = (2 * 1 + 1) / (1 / 2 + 2 + 1)
+    loss = binary_dice_loss(logits, planes)
+    assert loss.item() == pytest.approx(1 - (first + second) / 2)
+    by_class = torch.tensor([[[[1.0, 1.0]], [[0.0, 2.0]]]])
+    second = (2 * 2 * (3 / 4) + 1) / (2 * 9 / 16 + 2 + 1)
+    loss = binary_dice_loss(logits, planes, by_class)
+    assert loss.item() == pytest.approx(1 - (first + second) / 2)
+
+
+@pytest.mark.parametrize(
+    "loss", [weighted_cross_entropy, focal_loss, dice_loss, dice_cross_entropy]
+)
+def test_a_pixel_of_weight_0_does_not_count(loss: Callable[..., torch.Tensor]) -> None:
     logits, target, weights = drawn()
     weights[:, 0] = 0
-    other = logits.clone()
+    other, otherwise = logits.clone(), target.clone()
     other[:, :, 0] += torch.randn(2, 3, 5)
-    assert torch.equal(
-        weighted_cross_entropy(logits, target, weights),
-        weighted_cross_entropy(other, target, weights),
-    )
+    otherwise[:, 0] = 2 - otherwise[:, 0]
+    assert torch.equal(loss(logits, target, weights), loss(other, otherwise, weights))
+    assert loss(logits, target) != loss(other, otherwise)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        weighted_binary_cross_entropy,
+        binary_focal_loss,
+        binary_dice_loss,
+        dice_binary_cross_entropy,
+    ],
+)
+def test_a_pixel_of_weight_0_does_not_count_in_a_class(loss: Callable[..., torch.Tensor]) -> None:
+    logits, _, weights = drawn()
+    target = (torch.rand(2, 3, 4, 5) > 0.5).float()
+    by_class = weights[:, None].repeat(1, 3, 1, 1)
+    by_class[:, 1, 0] = 0
+    other, otherwise = logits.clone(), target.clone()
+    other[:, 1, 0] += torch.randn(2, 5)
+    otherwise[:, 1, 0] = 1 - otherwise[:, 1, 0]
+    assert torch.equal(loss(logits, target, by_class), loss(other, otherwise, by_class))
+    assert loss(logits, target, weights) != loss(other, otherwise, weights)

@@ -42,6 +42,10 @@ SETTINGS: dict[str, Any] = {
     "thresholds": (0.25, 0.75),
     "colors": ("#010203", "#FFEEDD"),
     "min_area": 7,
+    "border": False,
+    "seed_threshold": 0.75,
+    "seed_area": 5,
+    "test_time_averaging": True,
 }
 
 
@@ -366,8 +370,9 @@ def test_a_key_of_a_later_version_is_named(folder: Path) -> None:
 @pytest.mark.parametrize("value", ["no", -1, 10**12, 1e400, [[]], {}, [1, 2, 3]], ids=repr)
 def test_a_wrong_type_in_the_config_is_named(folder: Path, name: str, value: Any) -> None:
     change_config(folder, **{name: value})
-    if (name, value) == ("min_area", 10**12):  # no object is that large, but the number is right
-        assert UNet.from_pretrained(folder).min_area == value
+    if name in ("min_area", "seed_area") and value == 10**12:
+        # No object is that large, but the number is right.
+        assert getattr(UNet.from_pretrained(folder), name) == value
         return
     message = refusal(folder)
     assert message.startswith("The model net cannot be built from its config.json: ")

@@ -20,10 +20,13 @@ from safetensors.torch import load_file
 
 from hf_unet import ImageError, LabelError, ModelError, UNet
 from hf_unet.training import loop, run_folder
-from hf_unet.training.datasets import DataError, find_pairs, hold_out
+from hf_unet.training.datasets import find_pairs
 from hf_unet.training.evaluation import evaluate
 from hf_unet.training.loop import DivergedError, train
+from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import DataSettings, Settings, SettingsError, settings_from
+from hf_unet.training.splits import hold_out
+from hf_unet.training.starting import start_network
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +65,7 @@ def settings_of(**changes: Any) -> Settings:
             "validate_every": 3,
             "precision": "fp32",
             "workers": 0,
+            "tracker": "",
         },
     }
     for section, values in changes.items():
@@ -91,7 +95,7 @@ def log_of(run: Path) -> list[dict[str, Any]]:
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "discs"
     settings = settings_of(
-        run={"steps": 60, "validate_every": 20},
+        run={"steps": 60, "validate_every": 20, "tracker": "tensorboard"},
         optimizer={"warmup": 5, "cosine": True, "clip": 1.0},
         card={"license": "cc0-1.0", "summary": "Finds discs.", "limits": "Discs only."},
     )
@@ -115,6 +119,9 @@ def test_a_run_folder_holds_all_of_it(finished: Path, data: Path) -> None:
         "settings.json",
         "split.json",
         "log.jsonl",
+        "curves.png",
+        "logs",
+        "samples.png",
         "checkpoint",
         "best",
         "last",
@@ -129,7 +136,7 @@ def test_a_run_folder_holds_all_of_it(finished: Path, data: Path) -> None:
         "settings.json",
     }
     split = json.loads((finished / "split.json").read_text())
-    assert split["validation"] == ["00.tif", "04.tif"]
+    assert split["validation"] == ["00", "04"]
     assert len(split["train"]) == 6 and not set(split["train"]) & set(split["validation"])
 
 
@@ -138,7 +145,7 @@ def test_the_figures_are_those_of_the_best_checkpoint(finished: Path, data: Path
     settings = settings_of()
     split = hold_out(find_pairs(data, settings.data, model.classes), settings.data)
     metrics = json.loads((finished / "metrics.json").read_text())
-    assert metrics["validation"] == evaluate(model, split.validation).summary()
+    assert metrics["validation"] == evaluate(model, split.validation).summary(intervals=True)
     assert metrics["parameters"] == sum(p.numel() for p in model.parameters())
     assert metrics["data"]["train_images"] == 6 and metrics["data"]["validation_images"] == 2
     best = max(log_of(finished), key=lambda line: line["per_image"]["dice"]["disc"])
@@ -303,7 +310,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (data / "label" / "05.tif").unlink()
     refused(data, run, settings_of(), DataError, "2 of 7 images in image have no label.*02.tif")
     shutil.rmtree(data / "label")
-    refused(data, run, settings_of(), DataError, "no folder label in data")
+    refused(data, run, settings_of(), DataError, "no folder labels, label, .* in data")
 
 
 def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
@@ -320,7 +327,7 @@ def test_nothing_to_learn_is_refused(tmp_path: Path) -> None:
     [
         ({"network": {"base": 4}}, SettingsError, "'base'"),
         ({"network": {"base_channels": 0}}, ModelError, "base_channels"),
-        ({"loss": {"name": "focal"}}, SettingsError, "focal"),
+        ({"loss": {"name": "tversky"}}, SettingsError, "tversky"),
         ({"loss": {"class_weights": [1, 2, 3]}}, SettingsError, "3 numbers for 2 classes"),
         ({"data": {"holdout_first": 20}}, DataError, "0 would be kept out"),
         ({"data": {"holdout_every": 1}}, DataError, "Of 8 pairs, 8 would be kept out"),
@@ -361,7 +368,9 @@ def test_a_loss_that_is_no_number_stops_the_run(
         return loss
 
     monkeypatch.setattr(loop, "choose_loss", broken)
-    with pytest.raises(DivergedError, match=r"nan at step 3, in the draws 4 to 5\. Lower"):
+    with pytest.raises(
+        DivergedError, match=r"nan at step 3, in the draws 4 to 5 from 0\d.*\. Lower"
+    ):
         train(settings_of(run={"validate_every": 2}), data, tmp_path / "run")
     assert [line["step"] for line in log_of(tmp_path / "run")] == [2]
 
@@ -532,7 +541,7 @@ def test_a_run_starts_from_the_weights_of_another(
 ) -> None:
     first = shutil.copytree(finished / "best", tmp_path / "teacher")
     network = settings_of(run={"init": str(first)})
-    model = loop.build_network(network)
+    model = start_network(network).network
     assert model.training
     expected = UNet.from_pretrained(first).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())

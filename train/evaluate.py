@@ -9,16 +9,19 @@ import sys
 from pathlib import Path
 
 from hf_unet.model import load_network
-from hf_unet.training.datasets import find_pairs, hold_out
+from hf_unet.training.datasets import find_pairs
+from hf_unet.training.hub_data import resolve_data
+from hf_unet.training.measuring import measure
 from hf_unet.training.run_folder import (
     METRICS,
     SETTINGS,
-    measure,
     write_card,
     write_metrics,
     write_settings,
 )
 from hf_unet.training.settings import read_settings
+from hf_unet.training.splits import hold_out
+from hf_unet.training.tuning import tune
 
 
 def main() -> int:
@@ -27,7 +30,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="folder of a model, or its name on the Hub")
-    parser.add_argument("--data", type=Path, required=True, help="folder of images and labels")
+    parser.add_argument(
+        "--data", required=True, help="folder of annotated images, or hub:user/name"
+    )
     parser.add_argument(
         "--recipe",
         "--settings",
@@ -43,6 +48,14 @@ def main() -> int:
     parser.add_argument(
         "--update", action="store_true", help="also write metrics.json and the card of MODEL"
     )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="choose the thresholds anew by what was kept out; with --update they stay in MODEL",
+    )
+    parser.add_argument(
+        "--set", action="append", metavar="SECTION.KEY=VALUE", help="change one setting"
+    )
     arguments = parser.parse_args()
     folder = Path(arguments.model)
     if arguments.update and not folder.is_dir():
@@ -50,20 +63,26 @@ def main() -> int:
     if arguments.update and arguments.all:
         parser.error("a card shows figures of what was kept out of training: --update or --all")
     try:
-        settings = read_settings(arguments.recipe or folder / SETTINGS)
+        settings = read_settings(arguments.recipe or folder / SETTINGS, arguments.set)
         model = load_network(arguments.model, device=arguments.device)
-        pairs = find_pairs(arguments.data, settings.data, model.classes)
+        pairs = find_pairs(resolve_data(arguments.data), settings.data, model.mask_classes)
         split = hold_out(pairs, settings.data) if not arguments.all else None
+        scored = pairs if split is None else split.validation
+        if arguments.tune:
+            chosen = tune(model, scored, settings.run.keep)
+            model = load_network(arguments.model, device=arguments.device, **chosen)
         figures = measure(
             model,
             settings,
-            pairs if split is None else split.validation,
+            scored,
             train_images=len(split.train) if split else 0,
-        )
+        ).metrics
         # How it was trained is in its own metrics.json alone.
         before = folder / METRICS
         metrics = json.loads(before.read_text("utf-8")) | figures if before.is_file() else figures
         if arguments.update:
+            if arguments.tune:
+                model.save_pretrained(folder)
             write_card(folder, metrics, folder.as_posix())
             write_metrics(folder, metrics)
             write_settings(folder, settings)

@@ -4,9 +4,11 @@ accelerate launch train/train.py --recipe train/recipes/isbi2012.toml --data DIR
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+from hf_unet.training.hub_data import resolve_data
 from hf_unet.training.loop import DivergedError, train
 from hf_unet.training.settings import read_settings
 
@@ -17,8 +19,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--recipe", type=Path, help="a TOML file, or settings.json of a run")
-    parser.add_argument("--data", type=Path, required=True, help="folder of images and labels")
+    parser.add_argument(
+        "--data", required=True, help="folder of annotated images, or hub:user/name"
+    )
     parser.add_argument("--output", type=Path, help="run folder (default: runs/<recipe>)")
+    parser.add_argument("--init", metavar="MODEL", help="start from its weights: folder or name")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument(
         "--set",
@@ -31,11 +36,25 @@ def main() -> int:
         parser.error("give --recipe, or --resume with --output")
     output = arguments.output or Path("runs") / arguments.recipe.stem
     try:
-        settings = read_settings(arguments.recipe or output / "settings.json", arguments.set)
-        best = train(settings, arguments.data, output, resume=arguments.resume)
+        changes = list(arguments.set or ())
+        if arguments.init:
+            changes.append(f"run.init={json.dumps(arguments.init)}")
+        settings = read_settings(arguments.recipe or output / "settings.json", changes)
+        data = resolve_data(arguments.data)
+        best = train(settings, data, output, resume=arguments.resume)
     except (ValueError, DivergedError, FileExistsError) as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"The run folder cannot be written: {error.strerror or type(error).__name__}. What "
+            "was saved before is whole; mend that, and go on with --resume.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Go on with --resume.", file=sys.stderr)
+        return 130
     print(f"The best checkpoint is in {best}")
     return 0
 

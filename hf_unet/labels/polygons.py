@@ -1,6 +1,7 @@
 """Polygon annotations: JSON of three common tools -> regions with a name -> pixels."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet.errors import LabelError
+from hf_unet.labels.objects import Patch
+
+MAX_CROSSINGS = 20_000_000
+"""Rows that an outline may cross, all its edges taken together: a bound for memory."""
 
 FORMATS = (
     'Read are {"annotations": [{"label": ..., "points": [[x, y], ...]}]}, LabelMe files '
@@ -62,13 +67,7 @@ def read_polygons(source: bytes | dict[str, Any], name: str = "the annotation") 
     >>> file.regions[0].label, file.size
     ('Lung', None)
     """
-    if isinstance(source, dict):
-        content: Any = source
-    else:
-        try:
-            content = json.loads(source.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise LabelError(f"{name} is not valid JSON: it is damaged or cut short.") from error
+    content = parse_json(source, name)
     entries = None
     if isinstance(content, dict):
         entries = content.get("annotations", content.get("shapes"))
@@ -79,6 +78,16 @@ def read_polygons(source: bytes | dict[str, Any], name: str = "the annotation") 
     if entries and not kept:
         raise LabelError(f"{name} has {len(entries)} annotations, none with an outline. {FORMATS}")
     return PolygonFile(kept, _stated_size(content, name), len(entries) - len(kept))
+
+
+def parse_json(source: Any, name: str) -> Any:
+    """Parse a JSON text in bytes; LabelError if it is none. What was parsed stays as it is."""
+    if not isinstance(source, bytes):
+        return source
+    try:
+        return json.loads(source.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise LabelError(f"{name} is not valid JSON: it is damaged or cut short.") from error
 
 
 def _region(entry: dict[str, Any], where: str) -> Region | None:
@@ -96,11 +105,12 @@ def _region(entry: dict[str, Any], where: str) -> Region | None:
     if not isinstance(raw, list) or not raw:
         raise LabelError(f"The outline in {where} ({label}) is empty.")
     shape_type = entry.get("shape_type", "polygon")
-    paths = tuple(_path(points, shape_type, f"{where} ({label})") for points in raw)
+    paths = tuple(outline(points, f"{where} ({label})", shape_type) for points in raw)
     return Region(label, paths)
 
 
-def _path(points: object, shape_type: object, where: str) -> NDArray[np.float64]:
+def outline(points: object, where: str, shape_type: object = "polygon") -> NDArray[np.float64]:
+    """Corners of a shape as an (N, 2) array of x and y; LabelError if it has no inside."""
     if isinstance(points, list) and all(isinstance(p, dict) for p in points):
         points = [[p.get("x"), p.get("y")] for p in points]
     try:
@@ -183,3 +193,49 @@ def region_mask(region: Region, size: tuple[int, int]) -> NDArray[np.bool_]:
     np.bitwise_xor.at(flips, (row, column), 1)
     inside = np.bitwise_xor.accumulate(flips, axis=1)[:, :width]
     return inside.astype(np.bool_)
+
+
+def draw_regions(parts: Sequence[Region], size: tuple[int, int], what: str) -> Patch:
+    """Pixels of an object of one or more parts: those of any of its parts.
+
+    Parameters
+    ----------
+    parts : sequence of Region
+        At least one. Unlike a second path of a region, a second part cuts no hole.
+    size : (height, width) in pixels
+    what : str
+        What a message calls the object.
+
+    Raises
+    ------
+    LabelError
+        If a part lies outside the image, or winds more than `MAX_CROSSINGS` allows.
+
+    Examples
+    --------
+    >>> square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
+    >>> patch = draw_regions([Region("", (square + 1,)), Region("", (square + 2,))], (9, 9), "")
+    >>> patch.top, patch.left, patch.mask.astype(int).tolist()
+    (1, 1, [[1, 1, 0], [1, 1, 1], [0, 1, 1]])
+    """
+    height, width = size
+    for part in parts:
+        corners = np.concatenate(part.paths)
+        if (corners.max(axis=0) <= 0).any() or (corners.min(axis=0) >= (width, height)).any():
+            raise LabelError(
+                f"{what} lies outside the image of {width} x {height} pixels: is this the "
+                "annotation of another image?"
+            )
+        rows = [np.clip(path[:, 1], 0, height) for path in part.paths]
+        if sum(np.abs(y - np.roll(y, 1)).sum() for y in rows) > MAX_CROSSINGS:
+            raise LabelError(
+                f"{what} has an outline that goes up and down too often to be one. Draw it anew."
+            )
+    corners = np.concatenate([path for part in parts for path in part.paths])
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, (width, height)).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int).tolist()
+    mask = np.zeros((bottom - top, right - left), np.bool_)
+    for part in parts:
+        moved = Region(part.label, tuple(path - (left, top) for path in part.paths))
+        mask |= region_mask(moved, mask.shape)
+    return Patch(top, left, mask)

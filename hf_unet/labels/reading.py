@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from hf_unet.errors import LabelError
 from hf_unet.labels.annotations import labels_of_polygons
+from hf_unet.labels.coco import is_coco, read_coco
 from hf_unet.labels.files import read_bytes, source_name
-from hf_unet.labels.ground_truth import KINDS, Kind, Labels, Request
+from hf_unet.labels.ground_truth import Kind, Labels, Request, check_size, checked_request
 from hf_unet.labels.masks import labels_of_folder, labels_of_masks
 from hf_unet.labels.pages import labels_of_image
-from hf_unet.labels.values import Color, counted
+from hf_unet.labels.polygons import parse_json
+from hf_unet.labels.values import Color
 
 
 def read_labels(
@@ -32,7 +34,7 @@ def read_labels(
         An image whose values, palette indices or colors are classes or instance ids; a
         multi-page TIFF or (K, H, W) array with one mask per class; a list of files with one
         mask per class or per object; a folder of one mask per object (or one that holds such a
-        ``masks`` folder); polygon JSON.
+        ``masks`` folder); polygon JSON; a COCO file of a single image (see `read_coco`).
     classes : sequence of str
         The K class names in the order of their values. A stack may leave out a first class
         named "background": it is then what no other class covers.
@@ -101,64 +103,29 @@ def read_labels(
     >>> labels.class_map().max()
     np.uint8(1)
     """
-    request = _checked(classes, kind, colors, page, size, threshold)
+    request = checked_request(classes, kind, colors, page, size, threshold)
     name = source_name(source)
     if isinstance(source, (str, Path)) and _is_folder(source):
         labels = labels_of_folder(Path(source), request)
     elif isinstance(source, dict):
-        labels = labels_of_polygons(source, "the annotation", request)
+        labels = _labels_of_json(source, "the annotation", request)
     elif isinstance(source, (list, tuple)) and _is_list_of_sources(source):
         labels = labels_of_masks(list(source), "the list of masks", request)
     else:
         data = read_bytes(source) if isinstance(source, (str, Path)) else source
         if isinstance(data, (bytes, bytearray, memoryview)) and _is_json(bytes(data[:64]), name):
-            labels = labels_of_polygons(bytes(data), name, request)
+            labels = _labels_of_json(bytes(data), name, request)
         else:
             labels = labels_of_image(data, name, request)
-    if request.size is not None and labels.array.shape[-2:] != request.size:
-        (height, width), (rows, columns) = labels.array.shape[-2:], request.size
-        raise LabelError(
-            f"{name} is {width} x {height} pixels (width x height), but its image is "
-            f"{columns} x {rows}: use the label that belongs to this image."
-        )
+    check_size(labels.array.shape[-2:], request, name)
     return labels
 
 
-def _checked(
-    classes: Sequence[str],
-    kind: Kind | None,
-    colors: Sequence[Color] | None,
-    page: int,
-    size: tuple[int, int] | None,
-    threshold: float | None,
-) -> Request:
-    names = (classes,) if isinstance(classes, str) else tuple(classes)
-    if not 1 <= len(names) <= 256 or not all(isinstance(name, str) for name in names):
-        raise LabelError("Classes are named by a list of 1 to 256 names.")
-    if len(set(names)) < len(names):
-        raise LabelError(f"Two classes have the same name ({', '.join(names)}).")
-    if kind is not None and kind not in KINDS:
-        raise LabelError(f"There is no label kind {kind!r}: it is one of {', '.join(KINDS)}.")
-    if kind == "instances" and len(names) > 2:
-        raise LabelError(
-            f"Instances belong to one class besides the background, not to "
-            f"{counted(len(names), 'class', 'classes')} ({', '.join(names)})."
-        )
-    if colors is not None and kind != "instances" and len(colors) != len(names):
-        raise LabelError(
-            f"{counted(len(colors), 'color')} given for "
-            f"{counted(len(names), 'class', 'classes')} ({', '.join(names)}): give one each."
-        )
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise LabelError(f"The size {size} is not (height, width) in pixels.")
-    return Request(
-        names,
-        kind,
-        None if colors is None else tuple(colors),
-        page,
-        None if size is None else (int(size[0]), int(size[1])),
-        threshold,
-    )
+def _labels_of_json(source: bytes | dict[str, Any], name: str, request: Request) -> Labels:
+    content = parse_json(source, name)
+    if is_coco(content):
+        return read_coco(content, name).only(request)
+    return labels_of_polygons(content, name, request)
 
 
 def _is_folder(source: str | Path) -> bool:

@@ -1,9 +1,10 @@
-"""What is wrong with a folder of images and labels, before an hour is spent on it."""
+"""What is wrong with annotated images, before an hour is spent on them."""
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,15 @@ from hf_unet.errors import ImageError, LabelError
 from hf_unet.images import ScienceImage
 from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
-from hf_unet.training.datasets import IMAGE_SUFFIXES, LABEL_SUFFIXES, Pair, list_files
-from hf_unet.training.settings import DataSettings
+from hf_unet.training.datasets import find_pairs
+from hf_unet.training.files import match_names
+from hf_unet.training.layouts import LAYOUTS, files_of_folders, folder_pair, recognise
+from hf_unet.training.pairs import DataError, Pair
+from hf_unet.training.settings import DataSettings, SettingsError
+from hf_unet.training.splits import Split, group_of, hold_out
+
+FEW = 0.5
+"""Objects of a tracked frame, as a share of its sequence's median, below which some may lack."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +42,31 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class FolderCheck:
-    """What a folder holds.
+class DataCheck:
+    """What a data folder holds.
 
     Attributes
     ----------
+    layout : str
+        How it lies there, a name of `hf_unet.training.layouts.LAYOUTS`.
     images, labels, pairs : int
-        Files, and pairs of which both could be read.
+        How many there are, and pairs of which both could be read.
     found : tuple of (str, int)
         What the labels hold in words, and in how many of them, the most frequent first.
     shares : tuple of (str, float)
         Each class and its share of all pixels, 0 .. 1.
+    kept_out : int
+        Pairs that a run would validate on.
     findings : tuple of Finding
     """
 
+    layout: str
     images: int
     labels: int
     pairs: int
     found: tuple[tuple[str, int], ...]
     shares: tuple[tuple[str, float], ...]
+    kept_out: int
     findings: tuple[Finding, ...]
 
     @property
@@ -68,113 +82,160 @@ class _Tally:
     classes: tuple[str, ...]
     pixels: NDArray[np.int64]
     total: int = 0
-    pairs: int = 0
+    read: list[Pair] = field(default_factory=list)
     found: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     seen: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, int] = field(default_factory=dict)
 
 
-def check_folder(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> FolderCheck:
+def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> DataCheck:
     """Read every image and label of a data folder and say what does not fit.
 
     Parameters
     ----------
     folder : Path
     settings : DataSettings
-        ``images``, ``labels`` and ``kind`` are used.
+        As a run is going to have them.
     classes : tuple of str
-        Names of the classes, as the network will have them.
+        Names of the classes, as the network's masks will have them.
 
     Returns
     -------
-    FolderCheck
-        Its findings: files without a partner, files of one stem, unreadable files, sizes that
-        differ, values that map to no class (also by JPEG compression), classes that are nowhere,
-        and the same picture twice. As notes: labels without any foreground, pages that will not
-        be read, labels of several kinds.
+    DataCheck
+        Its findings: files without a partner, files of one name, unreadable files, sizes that
+        differ, values that map to no class (also by JPEG compression), classes that are nowhere
+        or on one side of the split only, the same picture twice, a patient or sequence on both
+        sides of the split. As notes: labels without any foreground, frames that are annotated
+        only in part, pages that will not be read, labels of several kinds, names that look as if
+        they were of groups.
 
     Raises
     ------
     DataError
         If a folder is missing or empty.
+    SettingsError
+        If there is no such layout.
     """
-    images = list_files(folder / settings.images, IMAGE_SUFFIXES)
-    labels = list_files(folder / settings.labels, LABEL_SUFFIXES)
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder.resolve().name}.")
+    layout = settings.layout or recognise(folder, settings, classes)
+    if layout not in LAYOUTS:
+        raise SettingsError(f"data.layout is one of {', '.join(LAYOUTS)}, not {layout!r}.")
     tally = _Tally(classes, np.zeros(len(classes), np.int64))
-    findings = [
-        *_ambiguous(images, settings.images),
-        *_ambiguous(labels, settings.labels),
-        *_alone(images, labels, "image", settings.labels),
-        *_alone(labels, images, "label", settings.images),
-    ]
-    partners = {path.stem: path for path in labels}
-    for path in images:
-        findings += _check_one(path, partners.get(path.stem), settings, tally)
+    if layout == "folders":
+        images, labels = files_of_folders(folder, settings)
+        findings = [*_ambiguous(images), *_ambiguous(labels), *_alone(images, labels)]
+        pairs = _matched(images, labels, settings, classes)
+        count, label_count = len(images), len(labels)
+    else:
+        pairs = list(find_pairs(folder, settings, classes))
+        findings = []
+        count = label_count = len(pairs)
+    for pair in pairs:
+        findings += _check_one(pair, layout, tally)
+        pair.forget()
     findings += _check_all(tally)
+    split, problem = _split(tally.read, settings)
+    findings += problem
+    if split is not None:
+        findings += _check_sides(split, settings)
     shares = tally.pixels / max(1, tally.total)
-    return FolderCheck(
-        images=len(images),
-        labels=len(labels),
-        pairs=tally.pairs,
+    return DataCheck(
+        layout=layout,
+        images=count,
+        labels=label_count,
+        pairs=len(tally.read),
         found=tuple(tally.found.most_common()),
         shares=tuple(zip(classes, shares.tolist(), strict=True)),
+        kept_out=0 if split is None else len(split.validation),
         findings=tuple(findings),
     )
 
 
-def _ambiguous(files: Iterable[Path], name: str) -> Iterator[Finding]:
+# --- names ------------------------------------------------------------------------------------
+
+
+def _ambiguous(files: Iterable[Path]) -> Iterator[Finding]:
     first: dict[str, Path] = {}
     for path in files:
-        other = first.setdefault(path.stem, path)
+        other = first.setdefault(_stem(path), path)
         if other != path:
             yield Finding(
-                f"{other.name} and {path.name} in {name} differ only in their ending: files are "
-                "matched by the name before it, so keep one of the two."
+                f"{other.name} and {path.name} in {path.parent.name} differ only in their ending: "
+                "files are matched by the name before it, so keep one of the two."
             )
 
 
-def _alone(files: list[Path], others: list[Path], what: str, where: str) -> Iterator[Finding]:
-    stems = {path.stem for path in others}
-    for path in files:
-        if path.stem not in stems:
-            yield Finding(f"The {what} {path.name} has no file {path.stem}.* in {where}.")
+def _alone(images: Sequence[Path], labels: Sequence[Path]) -> Iterator[Finding]:
+    partners = match_names(map(_stem, images), map(_stem, labels))
+    taken = set(partners.values())
+    for path in images:
+        if _stem(path) not in partners:
+            yield Finding(
+                f"The image {path.name} has no label of its name in {labels[0].parent.name}."
+            )
+    for path in labels:
+        if _stem(path) not in taken:
+            yield Finding(
+                f"The label {path.name} has no image of its name in {images[0].parent.name}."
+            )
 
 
-def _check_one(
-    path: Path, label: Path | None, settings: DataSettings, tally: _Tally
-) -> Iterator[Finding]:
-    """Read one image and its label, if it has one, and count what they hold."""
-    pair = Pair(path, label or path, tally.classes, settings.kind)
+def _matched(
+    images: Sequence[Path], labels: Sequence[Path], settings: DataSettings, classes: tuple[str, ...]
+) -> list[Pair]:
+    """Pairs of the files that have a partner; of files of one name the first."""
+    image_of = {_stem(path): path for path in reversed(images)}
+    label_of = {_stem(path): path for path in reversed(labels)}
+    partners = match_names(sorted(image_of), sorted(label_of))
+    return [
+        folder_pair(image_of[stem], label_of[partner], settings, classes)
+        for stem, partner in sorted(partners.items())
+    ]
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+# --- one pair, and all of them ----------------------------------------------------------------
+
+
+def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
+    """Read an image and its label, and count what they hold."""
     try:
         image = pair.image
-        first = tally.seen.setdefault(_fingerprint(image), path.name)
-        if first != path.name:
+        first = tally.seen.setdefault(_fingerprint(image), _title(pair))
+        if first != _title(pair):
             yield Finding(
-                f"{first} and {path.name} hold the same picture: one could be trained on and the "
-                "other kept out, which makes the figures too good. Take one away."
+                f"{first} and {_title(pair)} hold the same picture: one could be trained on and "
+                "the other kept out, which makes the figures too good. Take one away."
             )
-        if image.pages > 1:
-            yield Finding(f"{path.name} has {image.pages} pages; only the first is used.", False)
-        if label is None:
-            return
+        if image.pages > 1 and layout != "stacks":
+            yield Finding(f"{_title(pair)} has {image.pages} pages; only the first is used.", False)
         labels = pair.labels
     except (ImageError, LabelError) as error:
         yield Finding(str(error))
         return
     pixels = labels.stack().sum(axis=(1, 2), dtype=np.int64)
-    tally.pairs += 1
+    tally.read.append(pair)
     tally.found[labels.found] += 1
     tally.kinds[labels.kind] += 1
     tally.pixels += pixels
     tally.total += labels.array.shape[-2] * labels.array.shape[-1]
     if not pixels[_first_foreground(labels) :].any():
         what = f"nothing but {labels.classes[0]}" if len(pixels) > 1 else "nothing"
-        yield Finding(f"The label {label.name} holds {what}.", False)
+        yield Finding(f"The label {pair.source.name} holds {what}.", False)
+    if pair.truth.known is not None:
+        yield Finding(f"{_title(pair)} is annotated in part: {labels.found}.", False)
+    elif layout == "ctc":
+        tally.objects[pair.name] = len(np.unique(labels.array)) - 1
 
 
 def _check_all(tally: _Tally) -> Iterator[Finding]:
     """Judge what the labels hold together."""
-    if not tally.pairs:
+    if not tally.read:
         return
     for name, pixels in zip(tally.classes, tally.pixels, strict=True):
         if not pixels:
@@ -185,6 +246,61 @@ def _check_all(tally: _Tally) -> Iterator[Finding]:
             f"The labels were read as different kinds ({kinds}). Say which they are by --kind.",
             False,
         )
+    sequences: dict[str, list[int]] = {}
+    for name, count in tally.objects.items():
+        sequences.setdefault(name.partition("/")[0], []).append(count)
+    for name, count in tally.objects.items():
+        usual = float(np.median(sequences[name.partition("/")[0]]))
+        if count < FEW * usual:
+            yield Finding(
+                f"Frame {name} has {count} cells where its sequence has about {usual:g}: if some "
+                f'are not annotated, name it in data.partial = ["{name}"].',
+                False,
+            )
+
+
+# --- the split --------------------------------------------------------------------------------
+
+
+def _split(pairs: Sequence[Pair], settings: DataSettings) -> tuple[Split | None, list[Finding]]:
+    try:
+        return hold_out(pairs, settings), []
+    except DataError as error:
+        # Few pairs can be looked at before there are enough; anything asked for must hold.
+        asked = settings != replace(settings, group="", holdout=(), folds=0, split="")
+        return None, [Finding(str(error), wrong=asked)]
+
+
+def _check_sides(split: Split, settings: DataSettings) -> Iterator[Finding]:
+    """Judge whether what was kept out is apart from what is trained on."""
+    sides = [[pair.name for pair in side] for side in (split.train, split.validation)]
+    if settings.group:
+        train, validation = ({group_of(name, settings.group) for name in side} for side in sides)
+        for group in sorted(train & validation):
+            yield Finding(
+                f"The group {group} is on both sides of the split, which makes the figures too "
+                "good: keep it out whole."
+            )
+        return
+    train, validation = ({_series(name) for name in side} for side in sides)
+    if len(train | validation) > 1 and (both := sorted((train & validation) - {""})):
+        yield Finding(
+            f"Pictures whose names begin with {both[0]!r} are on both sides of the split, as are "
+            f"those of {len(both) - 1} more beginnings. If each is one patient, sequence or well, "
+            'keep them together by data.group, such as data.group = "^(.+)[_/-]".',
+            False,
+        )
+
+
+def _series(name: str) -> str:
+    """What a name begins with before a number that counts pictures; empty if there is none."""
+    match = re.fullmatch(r"(.*[^\d\W_])?(.*?)[\W_]+[a-z]{0,5}\d+", name, re.IGNORECASE)
+    return "" if match is None else (match[1] or "") + match[2]
+
+
+def _title(pair: Pair) -> str:
+    """What a pair's image is called: its file, and its page or sequence."""
+    return pair.image_file.name if pair.image_file.stem == pair.name else pair.name
 
 
 def _first_foreground(labels: Labels) -> int:

@@ -1,33 +1,53 @@
 """Score a network on annotated images, each segmented whole by overlap-tile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
-from hf_unet.labels import Labels
 from hf_unet.metrics import (
     ClassCounts,
-    average_precision,
+    MatchingCounts,
+    bootstrap_interval,
     class_counts,
+    matching_counts,
     scores_per_image,
     scores_pooled,
+    seg_scores,
 )
 from hf_unet.network import SegmentationNetwork
 from hf_unet.segmentation import Segmentation
-from hf_unet.training.datasets import Pair
+from hf_unet.training.pairs import Pair, Truth
+
+Figures = dict[str, Any]
+
+OnResult = Callable[[Pair, Segmentation], None]
 
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Figures of one image."""
+    """What is counted in one image.
+
+    Attributes
+    ----------
+    name : str
+    counts : ClassCounts
+    pixel_error : float
+    matching : MatchingCounts or None
+        Of instances, where the truth has them and has them all.
+    jaccard : (N,) float array or None
+        Behind SEG: of each instance of the truth.
+    """
 
     name: str
     counts: ClassCounts
     pixel_error: float
-    average_precision: float | None
+    matching: MatchingCounts | None = None
+    jaccard: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,23 +67,62 @@ class Evaluation:
     images: tuple[ImageScores, ...]
     multilabel: bool = False
 
-    def summary(self) -> dict[str, Any]:
-        """Per-class Dice and IoU per image and pooled, pixel error, and AP of instances."""
-        counts = [image.counts for image in self.images]
-        per_image, pooled = scores_per_image(counts), scores_pooled(counts)
-        result: dict[str, Any] = {
-            "images": len(self.images),
-            "pixel_error": float(np.mean([image.pixel_error for image in self.images])),
+    def summary(self, *, intervals: bool = False) -> Figures:
+        """Per-class Dice and IoU per image and pooled, pixel error, AP and SEG of instances.
+
+        With ``intervals``, under that name the 95 % bootstrap interval over images of each, as
+        [low, high] in the same places.
+        """
+        figures = self._figures(self.images)
+        if intervals:
+            figures["intervals"] = self._intervals()
+        return figures
+
+    def _figures(self, images: Sequence[ImageScores]) -> Figures:
+        counts = [image.counts for image in images]
+        result: Figures = {
+            "images": len(images),
+            "pixel_error": float(np.mean([image.pixel_error for image in images])),
         }
-        for title, scores in (("per_image", per_image), ("pooled", pooled)):
+        for title, scores in (
+            ("per_image", scores_per_image(counts)),
+            ("pooled", scores_pooled(counts)),
+        ):
             result[title] = {
                 "convention": scores.convention,
                 "dice": _named(self.classes, scores.dice),
                 "iou": _named(self.classes, scores.iou),
             }
-        precisions = [i.average_precision for i in self.images if i.average_precision is not None]
-        if precisions:
-            result["average_precision_50"] = float(np.mean(precisions))
+        matched = [image.matching for image in images if image.matching is not None]
+        if matched:
+            precisions = np.mean([one.average_precision() for one in matched], axis=0)
+            thresholds = matched[0].thresholds
+            result["average_precision"] = {
+                f"{threshold:g}": float(value)
+                for threshold, value in zip(thresholds, precisions, strict=True)
+            }
+            result["average_precision_50"] = float(precisions[thresholds.index(0.5)])
+        objects = [image.jaccard for image in images if image.jaccard is not None]
+        if objects and (jaccard := np.concatenate(objects)).size:
+            result["seg"] = float(jaccard.mean())
+        return result
+
+    def _intervals(self) -> Figures:
+        """Bounds of every figure of ``_figures``, all from the same resamples."""
+        whole = self._figures(self.images)
+        paths = list(_numbers(whole))
+
+        def score(images: Sequence[ImageScores]) -> NDArray[np.float64]:
+            figures = dict(_numbers(self._figures(images)))
+            return np.array([figures.get(path, np.nan) for path, _ in paths], np.float64)
+
+        bounds = bootstrap_interval(self.images, score)
+        result: Figures = {}
+        for (path, _), low, high in zip(paths, bounds.low, bounds.high, strict=True):
+            place = result
+            for key in path[:-1]:
+                place = place.setdefault(key, {})
+            place[path[-1]] = [float(low), float(high)]
         return result
 
     def figure(self, name: str) -> float:
@@ -71,7 +130,7 @@ class Evaluation:
 
         Parameters
         ----------
-        name : {"dice", "average_precision", "pixel_error"}
+        name : {"dice", "average_precision", "seg", "pixel_error"}
             Dice is the mean per image, averaged over the classes but the background; 1 where
             none of them occurs in truth or prediction. The pixel error is negated.
         """
@@ -80,6 +139,8 @@ class Evaluation:
             return -float(summary["pixel_error"])
         if name == "average_precision":
             return float(summary["average_precision_50"])
+        if name == "seg":
+            return float(summary["seg"])
         dice = scores_per_image([image.counts for image in self.images]).dice
         dice = dice if self.multilabel else dice[1:]
         present = dice[~np.isnan(dice)]
@@ -93,21 +154,71 @@ def _named(classes: Sequence[str], values: Iterable[float]) -> dict[str, float |
     }
 
 
-def score(result: Segmentation, truth: Labels, name: str = "") -> ImageScores:
-    """Compare one result with its ground truth."""
-    expected: NDArray[Any] = truth.stack() if result.multilabel else truth.class_map()
-    counts = class_counts(expected, result.mask, len(result.classes))
-    error = float((expected != result.mask).mean())
-    precision = None
-    if truth.kind == "instances":
-        precision = float(average_precision(truth.instances(), result.instances, (0.5,))[0])
-    return ImageScores(name, counts, error, precision)
+def _numbers(
+    figures: Figures, before: tuple[str, ...] = ()
+) -> Iterable[tuple[tuple[str, ...], float]]:
+    """Every measured number in nested figures, with the keys that lead to it."""
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, (*before, key))
+        elif isinstance(value, float):
+            yield (*before, key), value
 
 
-def evaluate(model: SegmentationNetwork, pairs: Sequence[Pair]) -> Evaluation:
-    """Segment and score each pair."""
-    return Evaluation(
-        model.mask_classes,
-        tuple(score(model.segment(pair.image), pair.labels, pair.name) for pair in pairs),
-        model.multilabel,
+def score(result: Segmentation, truth: Truth, name: str = "") -> ImageScores:
+    """Compare one result with its ground truth, where that is known."""
+    labels = truth.labels
+    expected: NDArray[Any] = labels.stack() if result.multilabel else labels.class_map()
+    mask = result.mask
+    if truth.known is not None:
+        # In one row: what is counted does not ask where a pixel lies.
+        expected, mask = (array[..., truth.known][..., None, :] for array in (expected, mask))
+    counts = class_counts(expected, mask, len(result.classes))
+    error = float((expected != mask).mean()) if mask.size else 0.0
+    if labels.kind != "instances":
+        return ImageScores(name, counts, error)
+    instances = labels.instances()
+    return ImageScores(
+        name,
+        counts,
+        error,
+        None if truth.known is not None else matching_counts(instances, result.instances),
+        seg_scores([(instances, result.instances)]).jaccard,
     )
+
+
+def evaluate(
+    model: SegmentationNetwork,
+    pairs: Sequence[Pair],
+    *,
+    accelerator: Accelerator | None = None,
+    on_result: OnResult | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Segment and score each pair.
+
+    Parameters
+    ----------
+    model : SegmentationNetwork
+    pairs : sequence of Pair
+    accelerator : Accelerator, optional
+        Of several processes each scores its share, every pair once, and all get all scores. The
+        network must be the same in all.
+    on_result : callable, optional
+        ``on_result(pair, result)`` after each.
+    **options
+        For `SegmentationNetwork.segment`.
+    """
+    rank, processes = 0, 1
+    if accelerator is not None:
+        rank, processes = accelerator.process_index, accelerator.num_processes
+    mine = []
+    for number in range(rank, len(pairs), processes):
+        pair = pairs[number]
+        result = model.segment(pair.image, **options)
+        mine.append((number, score(result, pair.truth, pair.name)))
+        if on_result is not None:
+            on_result(pair, result)
+    every = mine if processes == 1 else gather_object(mine)
+    ordered = [scores for _, scores in sorted(every, key=lambda item: item[0])]
+    return Evaluation(model.mask_classes, tuple(ordered), model.multilabel)

@@ -1,6 +1,6 @@
 """The training loop: draws in, a run folder out."""
 
-import inspect
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -11,29 +11,30 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration, set_seed
+from accelerate.utils import broadcast, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from hf_unet.model import UNet, crop
 from hf_unet.pretrained import Repository
-from hf_unet.training.datasets import Split, check_split, find_pairs, hold_out
+from hf_unet.training.datasets import check_split, find_pairs
 from hf_unet.training.draws import Draws
 from hf_unet.training.evaluation import evaluate
+from hf_unet.training.measuring import measure
 from hf_unet.training.objective import choose_loss
 from hf_unet.training.optimization import (
     build_average,
     build_optimizer,
     build_schedule,
-    choose_precision,
 )
+from hf_unet.training.reports import draw_curves
 from hf_unet.training.run_folder import (
+    LOG,
     append_log,
     cut_log,
     find_checkpoint,
     machine_name,
-    measure,
     prepare_folder,
     runs_before,
     save_checkpoint,
@@ -41,7 +42,12 @@ from hf_unet.training.run_folder import (
     write_metrics,
     write_settings,
 )
+from hf_unet.training.samples import draw_samples
 from hf_unet.training.settings import Settings, SettingsError
+from hf_unet.training.splits import Split, hold_out
+from hf_unet.training.starting import start_network
+from hf_unet.training.tracking import logged_numbers, start_accelerator, start_tracker
+from hf_unet.training.tuning import tune
 
 
 class DivergedError(ArithmeticError):
@@ -57,6 +63,12 @@ class Progress:
     best_step: int = 0
     seconds: float = 0.0
 
+    def over(self, settings: Settings) -> bool:
+        """Whether all steps are done, or no better figure came for as long as patience lasts."""
+        run = settings.run
+        waited = self.step - self.best_step
+        return self.step >= run.steps or 0 < run.patience * run.validate_every <= waited
+
     def state_dict(self) -> dict[str, Any]:
         """As accelerate saves it."""
         return vars(self).copy()
@@ -64,26 +76,6 @@ class Progress:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """As accelerate loads it."""
         vars(self).update(state)
-
-
-def build_network(settings: Settings) -> UNet:
-    """The network that the recipe's [network] asks for, with new weights or those of ``run.init``.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such argument; names it.
-    ModelError
-        If an argument's value makes no network, or ``run.init`` does not fit it.
-    """
-    known = list(inspect.signature(UNet).parameters)
-    if unknown := sorted(set(settings.network) - set(known)):
-        raise SettingsError(
-            f"recipe [network] has a key {unknown[0]!r}; known are {', '.join(known)}."
-        )
-    if settings.run.init:
-        return UNet.from_pretrained(settings.run.init, **settings.network).train()
-    return UNet(**settings.network)
 
 
 def train(settings: Settings, data: Path, output: Path, *, resume: bool = False) -> Path:
@@ -112,32 +104,37 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     DivergedError
         If the loss becomes infinite or NaN; names the draws of that batch.
     """
-    accelerator = Accelerator(
-        mixed_precision=choose_precision(settings.run.precision),
-        project_config=ProjectConfiguration(str(output)),
-    )
+    accelerator = start_accelerator(settings, output)
     set_seed(settings.run.seed)
-    model = build_network(settings)
+    start = start_network(settings)
+    model = start.network
     before = runs_before(settings.run.init)  # now, so that what is amiss is said before the work
     loss_of = choose_loss(
         settings.loss.name, multilabel=model.multilabel, channels=len(model.classes)
     )
-    split = hold_out(find_pairs(data, settings.data, model.classes), settings.data)
+    tiles = _share(settings.run.batch, accelerator.num_processes)
+    split = hold_out(find_pairs(data, settings.data, model.mask_classes), settings.data)
     check_split(split, settings.run)
-    batch_size = settings.run.batch * accelerator.num_processes
+    draws_per_step = settings.run.batch * settings.run.accumulate
     draws = Draws(
         split.train,
         model.geometry,
         in_channels=model.in_channels,
         normalization=model.normalization,
-        classes=len(model.mask_classes),
+        classes=max(len(model.classes), len(model.mask_classes)),
         multilabel=model.multilabel,
+        border=model.border,
         settings=settings,
-        count=settings.run.steps * batch_size,
+        count=settings.run.steps * draws_per_step,
     )
+    for pair in split.train:
+        pair.forget()  # the draws have what they need
     if accelerator.is_main_process:
         prepare_folder(output, settings, split, resume=resume)
     accelerator.wait_for_everyone()
+    start_tracker(accelerator, settings, output)
+    for part in start.fresh:
+        accelerator.print(f"New weights for {part}.")
 
     averaged = build_average(model, settings.optimizer.ema)
     optimizer = build_optimizer(model, settings.optimizer)
@@ -164,15 +161,21 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     started = time.monotonic() - progress.seconds
     losses: list[float] = []
     net.train()
-    for batch in _batches(draws, accelerator, settings, first=progress.step * batch_size):
+    batches = _batches(draws, accelerator, settings, tiles, first=progress.step * draws_per_step)
+    while not progress.over(settings):
         if progress.step >= settings.run.freeze_norm * settings.run.steps:
             freeze_norm(net)
-        with accelerator.autocast():
-            logits = net(batch["image"])
-        # A padded network also answers for the margin, which is only context: see Draws.
-        loss = loss_of(crop(logits, like=batch["target"]), batch["target"], batch["weights"])
-        losses.append(_finite(loss, progress.step, batch_size))
-        accelerator.backward(loss)
+        for turn in range(settings.run.accumulate):
+            batch = next(batches)
+            last = turn + 1 == settings.run.accumulate
+            with contextlib.nullcontext() if last else accelerator.no_sync(net):
+                with accelerator.autocast():
+                    logits = net(batch["image"])
+                # A padded network also answers for the margin, which is only context: see Draws.
+                logits = crop(logits, like=batch["target"])
+                loss = loss_of(logits, batch["target"], batch["weights"])
+                losses.append(_finite(loss, progress.step, draws))
+                accelerator.backward(loss / settings.run.accumulate)
         if settings.optimizer.clip:
             accelerator.clip_grad_norm_(net.parameters(), settings.optimizer.clip)
         optimizer.step()
@@ -185,11 +188,10 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
         if progress.step % settings.run.validate_every and progress.step < settings.run.steps:
             continue
         progress.seconds = time.monotonic() - started
-        if accelerator.is_main_process:
-            current = accelerator.unwrap_model(net if averaged is None else averaged.module)
-            rate = float(schedule.get_last_lr()[0])
-            shown = _validate(current, settings, split, output, progress, losses, rate)
-            bar.set_postfix(shown)
+        current = accelerator.unwrap_model(net if averaged is None else averaged.module)
+        rate = float(schedule.get_last_lr()[0])
+        shown = _validate(current, settings, split, output, progress, losses, rate, accelerator)
+        bar.set_postfix(shown)
         losses.clear()
         accelerator.wait_for_everyone()
         save_checkpoint(accelerator, output)
@@ -208,13 +210,23 @@ def freeze_norm(net: nn.Module) -> None:
             module.eval()
 
 
+def _share(batch: int, processes: int) -> int:
+    """Tiles of a batch for each process."""
+    if batch % processes:
+        raise SettingsError(
+            f"run.batch = {batch} tiles cannot be shared evenly among {processes} processes: "
+            f"set run.batch to a multiple of {processes}."
+        )
+    return batch // processes
+
+
 def _batches(
-    draws: Draws, accelerator: Accelerator, settings: Settings, *, first: int
+    draws: Draws, accelerator: Accelerator, settings: Settings, tiles: int, *, first: int
 ) -> Iterator[dict[str, Tensor]]:
-    """Batches of draws from number ``first`` on."""
+    """Give this process its share of each batch of draws, from number ``first`` on."""
     loader = DataLoader(
         Subset(draws, range(first, len(draws))),
-        batch_size=settings.run.batch,
+        batch_size=tiles,
         num_workers=settings.run.workers,
         worker_init_fn=_one_thread,
         pin_memory=accelerator.device.type == "cuda",
@@ -233,13 +245,16 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _finite(loss: Tensor, step: int, batch_size: int) -> float:
+def _finite(loss: Tensor, step: int, draws: Draws) -> float:
     value = float(loss.item())
     if not math.isfinite(value):
-        first = step * batch_size
+        run = draws.settings.run
+        first = step * run.batch * run.accumulate
+        numbers = range(first, first + run.batch * run.accumulate)
+        names = ", ".join(dict.fromkeys(draws.name(number) for number in numbers))
         raise DivergedError(
-            f"The loss is {value} at step {step + 1}, in the draws {first} to "
-            f"{first + batch_size - 1}. Lower optimizer.learning_rate, or set optimizer.clip = 1."
+            f"The loss is {value} at step {step + 1}, in the draws {numbers[0]} to {numbers[-1]} "
+            f"from {names}. Lower optimizer.learning_rate, or set optimizer.clip = 1."
         )
     return value
 
@@ -252,25 +267,33 @@ def _validate(
     progress: Progress,
     losses: list[float],
     rate: float,
+    accelerator: Accelerator,
 ) -> dict[str, str]:
     """Score the network as it is now, log it, keep it; returns what the bar shows."""
-    result = evaluate(model, split.validation[: settings.run.validate_images or None])
+    if accelerator.num_processes > 1:  # batch norm's statistics are each process's own
+        for value in model.state_dict().values():
+            value.copy_(broadcast(value))
+    pairs = split.validation[: settings.run.validate_images or None]
+    result = evaluate(model, pairs, accelerator=accelerator, test_time_averaging=False)
     figure = result.figure(settings.run.keep)
     loss = float(np.mean(losses))
-    append_log(
-        output,
-        {
-            "step": progress.step,
-            "seconds": round(progress.seconds, 1),
-            "loss": loss,
-            "learning_rate": rate,
-            **result.summary(),
-        },
-    )
-    model.save_pretrained(output / "last")
-    if figure > progress.best:
+    better = figure > progress.best
+    if better:
         progress.best, progress.best_step = figure, progress.step
-        model.save_pretrained(output / "best")
+    line = {
+        "step": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "loss": loss,
+        "learning_rate": rate,
+        **result.summary(),
+    }
+    accelerator.log(logged_numbers(line), step=progress.step)
+    if accelerator.is_main_process:
+        append_log(output, line)
+        draw_curves(output / LOG, output / "curves.png", best_step=progress.best_step)
+        model.save_pretrained(output / "last")
+        if better:
+            model.save_pretrained(output / "best")
     return {"loss": f"{loss:.4f}", settings.run.keep: f"{abs(figure):.4f}"}
 
 
@@ -282,13 +305,21 @@ def _finish(
     accelerator: Accelerator,
     before: list[dict[str, Any]],
 ) -> None:
-    """Score the best checkpoint on all that was kept out; write metrics.json and the card."""
+    """Tune and score the best checkpoint on all that was kept out; write metrics and card."""
     best = UNet.from_pretrained(output / "best", device=accelerator.device)
-    metrics = measure(best, settings, split.validation, train_images=len(split.train)) | {
+    if settings.run.tune:
+        chosen = tune(best, split.validation, settings.run.keep)
+        best = UNet.from_pretrained(output / "best", device=accelerator.device, **chosen)
+        best.save_pretrained(output / "best")
+    if settings.run.half:
+        best.half().save_pretrained(output / "best")
+        best = UNet.from_pretrained(output / "best", device=accelerator.device)
+    measured = measure(best, settings, split.validation, train_images=len(split.train))
+    metrics = measured.metrics | {
         "training": {
             "steps": progress.step,
             "best_step": progress.best_step,
-            "batch": settings.run.batch * accelerator.num_processes,
+            "batch": settings.run.batch * settings.run.accumulate,
             "init": Repository(settings.run.init).title if settings.run.init else None,
             "before": before,
             "hours": round(progress.seconds / 3600, 3),
@@ -300,6 +331,7 @@ def _finish(
             "torch": torch.__version__,
         }
     }
+    draw_samples(measured.samples, output / "samples.png")
     write_metrics(output, metrics)
     write_metrics(output / "best", metrics)
     write_settings(output / "best", settings)

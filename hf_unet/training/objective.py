@@ -5,8 +5,12 @@ from collections.abc import Callable
 from torch import Tensor
 
 from hf_unet.loss import (
+    binary_dice_loss,
+    binary_focal_loss,
     dice_binary_cross_entropy,
     dice_cross_entropy,
+    dice_loss,
+    focal_loss,
     weighted_binary_cross_entropy,
     weighted_cross_entropy,
 )
@@ -17,12 +21,16 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 LOSSES: dict[str, Loss] = {
     "weighted_cross_entropy": weighted_cross_entropy,
     "dice_cross_entropy": dice_cross_entropy,
+    "dice": dice_loss,
+    "focal": focal_loss,
 }
 """For classes that exclude each other: target (N, H, W) int64."""
 
 BINARY_LOSSES: dict[str, Loss] = {
     "weighted_cross_entropy": weighted_binary_cross_entropy,
     "dice_cross_entropy": dice_binary_cross_entropy,
+    "dice": binary_dice_loss,
+    "focal": binary_focal_loss,
 }
 """For a sigmoid each: target (N, K, H, W) float."""
 

@@ -4,9 +4,12 @@
 settings.json     every setting; reads as a recipe does
 split.json        names of the images trained on and kept out
 log.jsonl         a line for each validation
+curves.png        the same, drawn
+logs/             the same, for TensorBoard
 checkpoint/       what resuming needs
 best/, last/      model repositories on disk; best/ also holds metrics.json and a card of it
 metrics.json      figures of best/ on all that was kept out
+samples.png       a few of those images, their truth, what best/ says of them, and its errors
 ================  ==========================================================================
 """
 
@@ -14,28 +17,24 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from hf_unet import __version__
 from hf_unet.card import render_card
-from hf_unet.network import SegmentationNetwork
 from hf_unet.pretrained import CONFIG, Repository
-from hf_unet.seams import compare_seams
-from hf_unet.training.datasets import Pair, Split
-from hf_unet.training.evaluation import evaluate
 from hf_unet.training.settings import Settings, SettingsError
+from hf_unet.training.splits import Split
 
 CHECKPOINT = "checkpoint"
 REPLACED = "checkpoint.old"
+LOG = "log.jsonl"
 METRICS = "metrics.json"
 SETTINGS = "settings.json"
-UNKNOWN = "unknown"
 
 
 def prepare_folder(output: Path, settings: Settings, split: Split, *, resume: bool) -> None:
@@ -54,12 +53,8 @@ def prepare_folder(output: Path, settings: Settings, split: Split, *, resume: bo
     output.mkdir(parents=True, exist_ok=True)
     settings.save(output / SETTINGS)
     if not resume:  # what a run left that stopped before its first checkpoint
-        (output / "log.jsonl").unlink(missing_ok=True)
-    names = {
-        "train": [pair.image_file.name for pair in split.train],
-        "validation": [pair.image_file.name for pair in split.validation],
-    }
-    (output / "split.json").write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+        (output / LOG).unlink(missing_ok=True)
+    split.save(output / "split.json")
 
 
 def find_checkpoint(output: Path) -> Path | None:
@@ -90,57 +85,17 @@ def save_checkpoint(accelerator: Accelerator, output: Path) -> None:
 
 def append_log(output: Path, line: Mapping[str, Any]) -> None:
     """Add a line to log.jsonl."""
-    with open(output / "log.jsonl", "a", encoding="utf-8") as file:
+    with open(output / LOG, "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def cut_log(output: Path, step: int) -> None:
     """Drop the lines after ``step``, which a resumed run is going to write again."""
-    log = output / "log.jsonl"
+    log = output / LOG
     if log.exists():
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if json.loads(line)["step"] <= step]
         log.write_text("".join(kept), encoding="utf-8")
-
-
-def measure(
-    model: SegmentationNetwork, settings: Settings, pairs: Sequence[Pair], *, train_images: int
-) -> dict[str, Any]:
-    """Score a network, and put beside the figures what a card says of it.
-
-    Parameters
-    ----------
-    model : SegmentationNetwork
-    settings : Settings
-        Of its training; ``data`` and ``card`` are used.
-    pairs : sequence of Pair
-        Kept out of its training.
-    train_images : int
-        How many it was trained on.
-
-    Returns
-    -------
-    metrics.json, but for what is known of the training's course.
-    """
-    classes = ", ".join(model.classes)
-    return {
-        "hf_unet_version": __version__,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "license": settings.card.license,
-        "license_name": settings.card.license_name,
-        "summary": settings.card.summary
-        or f"Segments {classes} in images of {model.in_channels} channel(s).",
-        "limits": settings.card.limits,
-        "data": {
-            "name": settings.data.name or UNKNOWN,
-            "terms": settings.data.terms or UNKNOWN,
-            "citation": settings.data.citation or UNKNOWN,
-            "train_images": train_images,
-            "validation_images": len(pairs),
-        },
-        "validation": evaluate(model, pairs).summary(),
-        "overlap_tile": asdict(compare_seams(model, pairs[0].image)),
-    }
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:

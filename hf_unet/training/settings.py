@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,29 +21,65 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What to learn from.
+    """What to learn from, and what to keep out.
 
-    ``images`` and ``labels`` are folders below the data folder; files are matched by stem.
-    ``kind`` says what the labels are ("classes", "instances", "multilabel"; None: look). Every
-    ``holdout_every``-th image in sorted order, from ``holdout_first`` on, is kept out of
-    training for validation; a ``holdout_first`` of -4 with ``holdout_every`` 1 keeps the last
-    four. ``balance`` draws dark, bright and coloured images more evenly than they occur.
-    ``separate`` turns the pixels where instances touch into background.
+    ``layout`` is one of `hf_unet.training.layouts.LAYOUTS`, which say what each reads; empty: look.
+    ``images`` and ``labels`` are folders or files below the data folder; empty: folders of the
+    usual names, such as ``images`` and ``masks``. ``kind`` says what the
+    labels are ("classes", "instances", "multilabel"; None: look). ``silver`` lets a Cell Tracking
+    Challenge sequence use the annotation that was computed where a person made none. ``partial``
+    names pictures of which not every object was annotated: what is not, teaches nothing there.
+
+    Kept out of training for validation is, of the pictures in sorted order, every
+    ``holdout_every``-th from ``holdout_first`` on (-4 with ``holdout_every`` 1: the last four); or
+    with ``folds`` = k, the share number ``fold`` (0 .. k-1) of k; or the groups named in
+    ``holdout``; or what the file ``split`` says, a split.json that a run wrote. ``group`` is a
+    regular expression whose match in a picture's name (its first parenthesis, if it has one) is
+    the patient, sequence or well it belongs to: groups are kept out whole.
+
+    ``balance`` draws dark, bright and coloured images more evenly than they occur. ``separate``
+    turns the pixels where instances touch into background. ``border`` is the width in pixels of
+    the border class of a network that has one.
     """
 
-    images: str = "image"
-    labels: str = "label"
+    layout: str = ""
+    images: str = ""
+    labels: str = ""
     kind: str | None = None
+    threshold: float | None = None
+    silver: bool = False
+    partial: tuple[str, ...] = ()
+    group: str = ""
+    holdout: tuple[str, ...] = ()
     holdout_every: int = 10
     holdout_first: int = 0
+    folds: int = 0
+    fold: int = 0
+    split: str = ""
     balance: bool = False
     separate: bool = False
+    border: float = 3.0
     terms: str = ""
     citation: str = ""
     name: str = ""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "holdout_every")
+        _at_least(self, 0, "folds", "fold")
+        _above_zero(self, "border")
+        if self.folds == 1 or (self.folds and self.fold >= self.folds):
+            raise SettingsError(
+                f"data.fold is 0 .. data.folds - 1, of at least two folds, not fold {self.fold} "
+                f"of {self.folds}."
+            )
+        if self.holdout and not self.group:
+            raise SettingsError("data.holdout names groups: say by data.group what a group is.")
+        try:
+            re.compile(self.group)
+        except re.error as error:
+            raise SettingsError(
+                f"data.group = {self.group!r} is no regular expression: {error}."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -129,9 +166,14 @@ class OptimizerSettings:
 class RunSettings:
     """Length and pace. ``output`` is the side of the block that a training tile decides.
 
-    ``validate_images`` = 0 validates on all that were kept out. ``keep`` names the figure by which
-    the best checkpoint is chosen. ``init`` is a model, a folder or a name on the Hub, whose weights
-    the run starts from; empty: from new ones.
+    A step takes ``batch`` tiles, shared among the processes, ``accumulate`` times before the
+    weights move. ``validate_images`` = 0 validates on all that were kept out. ``keep`` names the
+    figure by which the best checkpoint is chosen; after ``patience`` validations without a better
+    one the run stops (0: never). ``tune`` chooses the thresholds of the best checkpoint by what
+    was kept out. ``membranes`` adds the figures of the ISBI 2012 challenge to those of the end.
+    ``half`` stores the best checkpoint in half precision, and measures it so. ``tracker`` is any
+    that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a folder or a name on
+    the Hub, whose weights the run starts from; empty: from new ones.
 
     From the share ``freeze_norm`` of the run on, batch norm uses its running statistics in
     training as it does afterwards (1: never). Where images differ much, dark fluorescence from
@@ -141,10 +183,16 @@ class RunSettings:
 
     steps: int = 10_000
     batch: int = 1
+    accumulate: int = 1
     output: int = 388
     validate_every: int = 500
     validate_images: int = 0
     keep: str = "dice"
+    patience: int = 0
+    tune: bool = False
+    membranes: bool = False
+    half: bool = False
+    tracker: str = "tensorboard"
     seed: int = 0
     init: str = ""
     freeze_norm: float = 1.0
@@ -152,11 +200,11 @@ class RunSettings:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "batch", "output", "validate_every")
-        _at_least(self, 0, "validate_images", "seed", "workers")
+        _at_least(self, 1, "steps", "batch", "accumulate", "output", "validate_every")
+        _at_least(self, 0, "validate_images", "patience", "seed", "workers")
         if not 0 <= self.freeze_norm <= 1:
             raise SettingsError("run.freeze_norm is a share of the run, from 0 to 1.")
-        _one_of(self, "keep", ("dice", "average_precision", "pixel_error"))
+        _one_of(self, "keep", ("dice", "average_precision", "seg", "pixel_error"))
         _one_of(self, "precision", ("auto", "fp32", "bf16", "fp16"))
 
 
@@ -231,7 +279,7 @@ def settings_from(table: dict[str, Any], name: str = "recipe") -> Settings:
     >>> settings_from({"run": {"step": 500}})
     Traceback (most recent call last):
         ...
-    hf_unet.training.settings.SettingsError: recipe [run] has a key 'step'; known are batch, ...
+    hf_unet.training.settings.SettingsError: recipe [run] has a key 'step'; known are ...
     """
     hints = get_type_hints(Settings)
     if unknown := sorted(set(table) - set(hints)):
@@ -266,6 +314,10 @@ def _section(kind: type[Section], table: dict[str, Any], where: str) -> Section:
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """Check one value against the type its field declares."""
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise SettingsError(f"{where} is a list of texts, not {value!r}.")
+        return tuple(value)
     if get_origin(hint) is tuple:
         count = None if Ellipsis in get_args(hint) else len(get_args(hint))
         if (

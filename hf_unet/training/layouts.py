@@ -1,0 +1,284 @@
+"""How annotated images lie on disk: one function for each layout, all giving pairs.
+
+=============  ===================================================================================
+folders        a folder of images and one of labels, matched by name; ``cell_01.tif`` and
+               ``cell_01_mask.png`` belong together. A label may be a mask, polygon JSON, or a
+               folder of masks
+stacks         a multi-page file of images and one of labels: page n belongs to page n
+class-folders  a folder of images and a folder of masks for each class, which may overlap
+ctc            sequences of the Cell Tracking Challenge: ``01``, ``01_GT/SEG``, ``01_ST/SEG``
+dsb            the Data Science Bowl 2018: a folder for each image, with ``images`` and ``masks``
+coco           a folder of images and one COCO file
+=============  ===================================================================================
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hf_unet.images import read_image
+from hf_unet.labels import read_coco
+from hf_unet.labels.files import open_pages
+from hf_unet.labels.ground_truth import has_background
+from hf_unet.training.files import (
+    IMAGE_FOLDERS,
+    IMAGE_SUFFIXES,
+    LABEL_FOLDERS,
+    LABEL_SUFFIXES,
+    by_name,
+    list_files,
+    match_names,
+    place,
+)
+from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair, TrackedFrame
+from hf_unet.training.settings import DataSettings
+
+Layout = Callable[[Path, DataSettings, tuple[str, ...]], list[Pair]]
+
+
+def find_folders(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
+    """Pairs of a folder of images and a folder of labels."""
+    image_files, label_files = files_of_folders(folder, settings)
+    images, labels = by_name(image_files), by_name(label_files)
+    partners = match_names(images, labels)
+    unlabelled = sorted(set(images) - set(partners))
+    if unlabelled:
+        image_folder, label_folder = image_files[0].parent.name, label_files[0].parent.name
+        raise DataError(
+            f"{len(unlabelled)} of {len(images)} images in {image_folder} have no label of the "
+            f"same name in {label_folder}, first {images[unlabelled[0]].name}. Add the labels, "
+            "or take the images away."
+        )
+    return [
+        folder_pair(image, labels[partners[stem]], settings, classes)
+        for stem, image in images.items()
+    ]
+
+
+def files_of_folders(folder: Path, settings: DataSettings) -> tuple[list[Path], list[Path]]:
+    """Image files, and label files or folders, in sorted order."""
+    return (
+        list_files(place(folder, settings.images, IMAGE_FOLDERS), IMAGE_SUFFIXES),
+        list_files(place(folder, settings.labels, LABEL_FOLDERS), LABEL_SUFFIXES, folders=True),
+    )
+
+
+def folder_pair(image: Path, label: Path, settings: DataSettings, classes: tuple[str, ...]) -> Pair:
+    """An image and its label."""
+    partial = image.stem in settings.partial
+    source = OneFile(label, 0, settings.threshold, partial)
+    return Pair(image.stem, image, source, classes, settings.kind)  # type: ignore[arg-type]
+
+
+def find_stacks(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
+    """Pairs of two multi-page files."""
+    image, label = folder / settings.images, folder / settings.labels
+    for path in (image, label):
+        if not path.is_file():
+            raise DataError(f"There is no file {path.name} in {folder.resolve().name}.")
+    pages = read_image(image).pages
+    label_pages = open_pages(label, page=0, name=label.name).page_count
+    if pages != label_pages:
+        raise DataError(
+            f"{image.name} has {pages} pages and {label.name} {label_pages}: each page of images "
+            "needs its page of labels."
+        )
+    digits = len(str(pages - 1))
+    names = [f"{image.stem}/{page:0{digits}d}" for page in range(pages)]
+    return [
+        Pair(
+            name,
+            image,
+            OneFile(label, page, settings.threshold, name in settings.partial),
+            classes,
+            settings.kind or "classes",  # type: ignore[arg-type]
+            page,
+        )
+        for page, name in enumerate(names)
+    ]
+
+
+def find_class_folders(
+    folder: Path, settings: DataSettings, classes: tuple[str, ...]
+) -> list[Pair]:
+    """Pairs of a folder of images and a folder of masks for each class."""
+    named = class_folders(folder, settings, classes)
+    if named is None:
+        raise DataError(
+            f"{folder.resolve().name} does not hold a folder of masks for each of the classes "
+            f"{', '.join(classes)}: name the folders as the classes."
+        )
+    images = by_name(list_files(place(folder, settings.images, IMAGE_FOLDERS), IMAGE_SUFFIXES))
+    columns = []
+    for path in named:
+        masks = by_name(list_files(path, LABEL_SUFFIXES))
+        partners = match_names(images, masks)
+        if alone := sorted(set(images) - set(partners)):
+            raise DataError(
+                f"{len(alone)} of {len(images)} images have no mask of the same name in "
+                f"{path.name}, first {images[alone[0]].name}. Add an empty mask where an image "
+                "has nothing of that class."
+            )
+        columns.append({stem: masks[partners[stem]] for stem in images})
+    return [
+        Pair(
+            stem,
+            image,
+            ClassMasks(tuple(column[stem] for column in columns), settings.threshold),
+            classes,
+            settings.kind,  # type: ignore[arg-type]
+        )
+        for stem, image in images.items()
+    ]
+
+
+def class_folders(
+    folder: Path, settings: DataSettings, classes: Sequence[str]
+) -> tuple[Path, ...] | None:
+    """The folders named after the classes, in their order; None if one is missing.
+
+    A first class "background" may lack its own. Upper case, spaces and underscores are one.
+    """
+    root = folder / settings.labels
+    for place_of_masks in (root, folder):
+        if not place_of_masks.is_dir():
+            continue
+        here = {
+            _plain(path.name): path for path in sorted(place_of_masks.iterdir()) if path.is_dir()
+        }
+        wanted = [_plain(name) for name in classes]
+        if has_background(classes) and wanted[0] not in here:
+            wanted = wanted[1:]
+        if all(name in here for name in wanted):
+            return tuple(here[name] for name in wanted)
+    return None
+
+
+def find_tracking(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
+    """Pairs of the sequences of a Cell Tracking Challenge data set.
+
+    Frames with a gold segmentation; with ``data.silver`` also those that only have a silver one.
+    """
+    sequences = tracking_sequences(folder)
+    if not sequences:
+        raise DataError(
+            f"{folder.resolve().name} holds no sequence such as 01 with its annotation 01_GT/SEG."
+        )
+    pairs = []
+    for sequence in sequences:
+        frames = {_number(path): path for path in list_files(sequence, IMAGE_SUFFIXES)}
+        gold = _numbered(folder / f"{sequence.name}_GT" / "SEG")
+        silver = _numbered(folder / f"{sequence.name}_ST" / "SEG")
+        markers = _numbered(folder / f"{sequence.name}_GT" / "TRA")
+        for number in sorted({*gold, *(silver if settings.silver else ())}):
+            if number not in frames:
+                raise DataError(
+                    f"Frame {number} of sequence {sequence.name} has an annotation and no image."
+                )
+            name = f"{sequence.name}/{frames[number].stem}"
+            source = TrackedFrame(
+                gold.get(number),
+                silver.get(number),
+                markers.get(number),
+                fill=settings.silver,
+                partial=name in settings.partial,
+            )
+            pairs.append(Pair(name, frames[number], source, classes, "instances"))
+    if not pairs:
+        raise DataError(
+            f"No frame of {folder.resolve().name} has a gold segmentation. Set data.silver = true "
+            "to learn from the silver ones."
+        )
+    return pairs
+
+
+def tracking_sequences(folder: Path) -> list[Path]:
+    """Folders such as ``01`` that have a ``01_GT`` or ``01_ST`` beside them."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir()
+        and path.name.isdecimal()
+        and any((folder / f"{path.name}_{kind}" / "SEG").is_dir() for kind in ("GT", "ST"))
+    ]
+
+
+def find_bowl(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
+    """Pairs of the Data Science Bowl's layout: one mask for each nucleus."""
+    pairs = []
+    for path in bowl_images(folder):
+        files = list_files(path / "images", IMAGE_SUFFIXES)
+        if len(files) > 1:
+            raise DataError(f"The folder images of {path.name} holds {len(files)} images, not one.")
+        source = OneFile(path / "masks", 0, settings.threshold, path.name in settings.partial)
+        pairs.append(Pair(path.name, files[0], source, classes, "instances"))
+    if not pairs:
+        raise DataError(
+            f"{folder.resolve().name} holds no folders that have images and masks in them."
+        )
+    return pairs
+
+
+def bowl_images(folder: Path) -> list[Path]:
+    """Folders that hold ``images`` and ``masks``."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if (path / "images").is_dir() and (path / "masks").is_dir()
+    ]
+
+
+def find_coco(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
+    """Pairs of a folder of images and one COCO file, which names them."""
+    images = place(folder, settings.images, IMAGE_FOLDERS)
+    path = folder / settings.labels
+    if not path.is_file():
+        raise DataError(f"There is no file {path.name} in {folder.resolve().name}.")
+    coco = read_coco(path)
+    pairs = []
+    for name in sorted(coco.images):
+        file = images / Path(name).name
+        if not file.is_file():
+            raise DataError(f"{path.name} annotates {name}, which is not in {images.name}.")
+        pairs.append(
+            Pair(file.stem, file, CocoImage(coco, name), classes, settings.kind)  # type: ignore[arg-type]
+        )
+    return pairs
+
+
+LAYOUTS: dict[str, Layout] = {
+    "folders": find_folders,
+    "stacks": find_stacks,
+    "class-folders": find_class_folders,
+    "ctc": find_tracking,
+    "dsb": find_bowl,
+    "coco": find_coco,
+}
+
+
+def recognise(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> str:
+    """Name of the layout that a data folder has, by what lies in it."""
+    if (folder / settings.labels).is_file():
+        return "coco" if settings.labels.endswith(".json") else "stacks"
+    if class_folders(folder, settings, classes) is not None:
+        return "class-folders"
+    if tracking_sequences(folder):
+        return "ctc"
+    return "dsb" if bowl_images(folder) else "folders"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().lower()
+
+
+def _number(path: Path) -> int:
+    digits = re.search(r"(\d+)$", path.stem)
+    if digits is None:
+        raise DataError(f"{path.name} in {path.parent.name} has no frame number at its end.")
+    return int(digits[1])
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    if not folder.is_dir():
+        return {}
+    return {_number(path): path for path in list_files(folder, IMAGE_SUFFIXES)}

@@ -1,0 +1,106 @@
+"""All figures of a network on annotated images, as metrics.json holds them, and samples of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_unet import __version__
+from hf_unet.colors import rgb
+from hf_unet.display import displayed
+from hf_unet.network import SegmentationNetwork
+from hf_unet.seams import compare_seams
+from hf_unet.segmentation import Segmentation
+from hf_unet.training.evaluation import evaluate, score
+from hf_unet.training.membranes import membrane_figures
+from hf_unet.training.pairs import Pair
+from hf_unet.training.samples import Sample
+from hf_unet.training.settings import Settings
+
+UNKNOWN = "unknown"
+
+SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a network scored.
+
+    Attributes
+    ----------
+    metrics : dict
+        metrics.json, but for what is known of the training's course.
+    samples : tuple of Sample
+        The first few images.
+    """
+
+    metrics: dict[str, Any]
+    samples: tuple[Sample, ...]
+
+
+def measure(
+    model: SegmentationNetwork, settings: Settings, pairs: Sequence[Pair], *, train_images: int
+) -> Measured:
+    """Score a network, and put beside the figures what a card says of it.
+
+    Parameters
+    ----------
+    model : SegmentationNetwork
+    settings : Settings
+        Of its training; ``data``, ``card`` and ``run.membranes`` are used.
+    pairs : sequence of Pair
+        Kept out of its training.
+    train_images : int
+        How many it was trained on.
+    """
+    classes = ", ".join(model.classes)
+    samples: list[Sample] = []
+    sections: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
+
+    def keep(pair: Pair, result: Segmentation) -> None:
+        if len(samples) < SAMPLES:
+            samples.append(sample(pair, result))
+        if settings.run.membranes:
+            sections.append((pair.labels.class_map(), result.mask, result.probabilities[-1]))
+
+    validation = evaluate(model, pairs, on_result=keep).summary(intervals=True)
+    if sections:
+        truths, masks, probabilities = zip(*sections, strict=True)
+        validation["membranes"] = membrane_figures(truths, masks, probabilities)
+    metrics = {
+        "hf_unet_version": __version__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "license": settings.card.license,
+        "license_name": settings.card.license_name,
+        "summary": settings.card.summary
+        or f"Segments {classes} in images of {model.in_channels} channel(s).",
+        "limits": settings.card.limits,
+        "data": {
+            "name": settings.data.name or UNKNOWN,
+            "terms": settings.data.terms or UNKNOWN,
+            "citation": settings.data.citation or UNKNOWN,
+            "train_images": train_images,
+            "validation_images": len(pairs),
+        },
+        "validation": validation,
+        "overlap_tile": asdict(compare_seams(model, pairs[0].image)),
+    }
+    return Measured(metrics, tuple(samples))
+
+
+def sample(pair: Pair, result: Segmentation) -> Sample:
+    """A picture's worth of one result."""
+    dice = score(result, pair.truth).counts.dice(empty=np.nan)
+    first = 0 if result.multilabel else 1  # the background is not drawn
+    count = len(result.classes)
+    return Sample(
+        name=pair.name,
+        image=displayed(pair.image),
+        truth=pair.labels.stack()[first:count],
+        prediction=np.stack([result.class_pixels(index) for index in range(first, count)]),
+        classes=result.classes[first:],
+        colors=tuple(rgb(color) for color in result.colors[first:]),
+        dice=tuple(dice[first:].tolist()),
+    )

@@ -1,0 +1,245 @@
+"""One annotated image: where it and its ground truth lie, and what they hold when read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_unet.images import ScienceImage, match_channels, normalize, read_image
+from hf_unet.labels import CocoFile, Labels, read_labels
+from hf_unet.labels.ground_truth import Kind
+
+Size = tuple[int, int]
+
+COVERED = 0.5
+"""Share of a computed object's pixels that annotated ones must cover for it to be annotated."""
+
+
+class DataError(ValueError):
+    """Data cannot be learnt from; the message says what to mend."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of an image.
+
+    Attributes
+    ----------
+    labels : Labels
+    known : (H, W) bool array or None
+        Where the labels say what is there. None: everywhere.
+    """
+
+    labels: Labels
+    known: NDArray[np.bool_] | None = None
+
+
+class Source(Protocol):
+    """Where the ground truth of one image comes from."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
+        """The ground truth, for an image of ``size`` = (height, width)."""
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """A file, a page of one, or a folder of masks: whatever `hf_unet.labels.read_labels` reads."""
+
+    path: Path
+    page: int = 0
+    threshold: float | None = None
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
+        """Read it."""
+        labels = read_labels(
+            self.path, classes, kind=kind, page=self.page, size=size, threshold=self.threshold
+        )
+        if not self.partial:
+            return Truth(labels)
+        annotated = labels.array != 0
+        return Truth(labels, annotated if annotated.ndim == 2 else annotated.any(axis=0))
+
+
+@dataclass(frozen=True)
+class ClassMasks:
+    """A mask for each class, in the classes' order."""
+
+    paths: tuple[Path, ...]
+    threshold: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the first file."""
+        return self.paths[0].name
+
+    def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
+        """Read them all as a multi-label stack, or as the kind asked for."""
+        labels = read_labels(
+            list(self.paths),
+            classes,
+            kind=kind or "multilabel",
+            size=size,
+            threshold=self.threshold,
+        )
+        return Truth(labels)
+
+
+@dataclass(frozen=True, eq=False)
+class CocoImage:
+    """What a COCO file says of one image."""
+
+    file: CocoFile
+    image: str
+
+    @property
+    def name(self) -> str:
+        """Name of the image in the file."""
+        return self.image
+
+    def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
+        """Draw its annotations."""
+        return Truth(self.file.labels(self.image, classes, kind=kind, size=size))
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """A frame of a Cell Tracking Challenge sequence.
+
+    Attributes
+    ----------
+    gold : Path or None
+        Segmentation by people.
+    silver : Path or None
+        Segmentation by algorithms, fused.
+    markers : Path or None
+        Tracking annotation: a mark in every cell.
+    fill : bool
+        Take from ``silver`` the cells that ``gold`` lacks.
+    partial : bool
+        ``gold`` is known to lack cells.
+
+    Notes
+    -----
+    A gold frame may hold a few of its cells only. It is recognised by cells of the silver
+    segmentation, or marks, on which it has nothing. Where such a frame is not filled up, its
+    empty pixels are unknown: they are no background.
+    """
+
+    gold: Path | None
+    silver: Path | None = None
+    markers: Path | None = None
+    fill: bool = False
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the file that comes first."""
+        path = self.gold or self.silver
+        return path.name if path else ""
+
+    def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
+        """Read the gold labels, and the silver ones where asked."""
+
+        def instances(path: Path) -> Labels:
+            return read_labels(path, classes, kind="instances", size=size)
+
+        if self.gold is None:
+            assert self.silver is not None  # a frame has one of the two
+            labels = instances(self.silver)
+            return Truth(
+                Labels(labels.kind, labels.array, labels.classes, f"silver: {labels.found}")
+            )
+        gold = instances(self.gold)
+        reference = self.silver if self.fill else self.markers or self.silver
+        every = np.zeros_like(gold.array) if reference is None else instances(reference).array
+        lacking = missing_objects(gold.array, every)
+        if not lacking.size and not self.partial:
+            return Truth(gold)
+        if self.fill and self.silver is not None:
+            filled = gold.array.copy()
+            empty = np.isin(every, lacking) & (filled == 0)
+            filled[empty] = every[empty] + filled.max()
+            found = f"{gold.found}, and from silver what gold lacks"
+            return Truth(Labels("instances", filled, gold.classes, found))
+        found = f"{gold.found}, not all that are there: the rest teaches nothing"
+        return Truth(Labels("instances", gold.array, gold.classes, found), gold.array != 0)
+
+
+def missing_objects(some: NDArray[np.int32], every: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Ids in ``every`` of the objects that ``some`` does not have, sorted.
+
+    Examples
+    --------
+    >>> missing_objects(np.int32([[7, 7, 0, 0]]), np.int32([[1, 1, 0, 2]]))
+    array([2], dtype=int32)
+    """
+    ids, place, areas = np.unique(every, return_inverse=True, return_counts=True)
+    covered = np.bincount(place.ravel(), weights=(some != 0).ravel(), minlength=len(ids))
+    missing: NDArray[np.int32] = ids[(ids > 0) & (covered <= COVERED * areas)]
+    return missing
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One annotated image, read when first asked for and then kept until `forget`.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the data set, of which there is no other.
+    image_file : Path
+    source : Source
+        Of its ground truth.
+    classes : tuple of str
+        Names of the network's classes.
+    kind : str or None
+        What the labels hold; None: look.
+    page : int
+        Page of the image file, from 0.
+    """
+
+    name: str
+    image_file: Path
+    source: Source
+    classes: tuple[str, ...]
+    kind: Kind | None = None
+    page: int = 0
+
+    @cached_property
+    def image(self) -> ScienceImage:
+        """(C, H, W), the file's own values."""
+        return read_image(self.image_file, page=self.page)
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The ground truth, of the image's size."""
+        size = (self.image.shape[1], self.image.shape[2])
+        return self.source.read(self.classes, self.kind, size)
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of the ground truth."""
+        return self.truth.labels
+
+    def scaled(self, in_channels: int, normalization: str) -> NDArray[np.float32]:
+        """(in_channels, H, W) float32 image as the network gets it."""
+        return normalize(match_channels(self.image, in_channels), normalization)
+
+    def forget(self) -> None:
+        """Let go of what was read."""
+        for read in ("image", "truth"):
+            self.__dict__.pop(read, None)

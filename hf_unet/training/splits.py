@@ -1,0 +1,122 @@
+"""Which pairs are trained on and which are kept out."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_unet.training.pairs import DataError, Pair
+from hf_unet.training.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pairs to train on and pairs kept out."""
+
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the names as JSON; ``data.split`` reads them back."""
+        names = {
+            "train": [pair.name for pair in self.train],
+            "validation": [pair.name for pair in self.validation],
+        }
+        path.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+
+
+def hold_out(pairs: Sequence[Pair], settings: DataSettings) -> Split:
+    """Split as the settings say; pairs of one group stay on one side.
+
+    Raises
+    ------
+    DataError
+        If nothing would be left on one of the sides, or a group, a fold or the split's file does
+        not fit the pairs.
+    """
+    if settings.split:
+        return read_split(Path(settings.split), pairs)
+    groups = group_pairs(pairs, settings.group)
+    names = list(groups)
+    if settings.holdout:
+        if unknown := [name for name in settings.holdout if name not in groups]:
+            raise DataError(
+                f"data.holdout names {unknown[0]!r}; the groups are {', '.join(names[:20])}."
+            )
+        kept_out = set(settings.holdout)
+    elif settings.folds:
+        kept_out = set(names[settings.fold :: settings.folds])
+    else:
+        kept_out = set(names[settings.holdout_first :: settings.holdout_every])
+    split = Split(
+        tuple(pair for name in names if name not in kept_out for pair in groups[name]),
+        tuple(pair for name in names if name in kept_out for pair in groups[name]),
+    )
+    if not split.train or not split.validation:
+        what = "pairs" if len(names) == len(pairs) else f"pairs in {len(names)} groups"
+        raise DataError(
+            f"Of {len(pairs)} {what}, {len(split.validation)} would be kept out of training. "
+            "Set data.holdout_every and data.holdout_first so that both sides have some."
+        )
+    return split
+
+
+def group_pairs(pairs: Sequence[Pair], pattern: str) -> dict[str, list[Pair]]:
+    """Pairs by patient, sequence or well, in sorted order; without a pattern each is a group.
+
+    Raises
+    ------
+    DataError
+        If a name does not match.
+    """
+    groups: dict[str, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.name):
+        groups.setdefault(group_of(pair.name, pattern), []).append(pair)
+    return dict(sorted(groups.items()))
+
+
+def group_of(name: str, pattern: str) -> str:
+    r"""Group of a name: the first parenthesis of the pattern, or all that it matches.
+
+    Examples
+    --------
+    >>> group_of("patient07_slice12", r"patient(\d+)")
+    '07'
+    """
+    if not pattern:
+        return name
+    match = re.search(pattern, name)
+    if match is None:
+        raise DataError(f"data.group = {pattern!r} matches nothing in the name {name!r}.")
+    return match[1] if match.re.groups and match[1] is not None else match[0]
+
+
+def read_split(path: Path, pairs: Sequence[Pair]) -> Split:
+    """Split by a file that `Split.save` wrote.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or names other pairs than there are.
+    """
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+        sides = [[str(name) for name in names[side]] for side in ("train", "validation")]
+    except OSError as error:
+        raise DataError(f"The split {path.name} cannot be opened: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f'The split {path.name} is not of the form {{"train": [names], "validation": [names]}}.'
+        ) from error
+    known = {pair.name: pair for pair in pairs}
+    named = [name for side in sides for name in side]
+    for name in named:
+        if name not in known:
+            raise DataError(f"The split {path.name} names {name}, which is not in the data.")
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise DataError(f"The split {path.name} names {twice[0]} twice.")
+    if not all(sides):
+        raise DataError(f"The split {path.name} leaves nothing on one of its sides.")
+    train, validation = (tuple(known[name] for name in side) for side in sides)
+    return Split(train, validation)

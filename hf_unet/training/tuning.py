@@ -1,0 +1,122 @@
+"""Choose what turns probabilities into masks and objects, by what was kept out of training."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hf_unet.network import SegmentationNetwork
+from hf_unet.segmentation import Segmentation, decide
+from hf_unet.training.evaluation import Evaluation, ImageScores, score
+from hf_unet.training.pairs import Pair, Truth
+
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 19))
+SEED_THRESHOLDS = (None, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SEED_AREAS = (0.0, 0.03, 0.1)
+"""Candidates; the areas as shares of the area of a median object."""
+
+OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+Choice = dict[str, Any]
+
+
+def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice:
+    """Arguments of the network's constructor that score best on these pairs.
+
+    A multi-label network gets a threshold for each class, by its mean Dice per image. A network
+    of one object class gets ``seed_threshold`` and ``seed_area``, and then ``thresholds``, by the
+    figure ``keep``. What makes no difference stays as it is.
+
+    Parameters
+    ----------
+    model : SegmentationNetwork
+    pairs : sequence of Pair
+        Kept out of training.
+    keep : str
+        A figure that `Evaluation.figure` knows.
+
+    Returns
+    -------
+    dict
+        ``thresholds``; or ``seed_threshold``, ``seed_area`` and ``thresholds``. Empty for a
+        network of several classes that exclude each other.
+    """
+    if model.multilabel:
+        return {"thresholds": _class_thresholds(model, pairs)}
+    if len(model.mask_classes) > 2:
+        return {}
+    choice: Choice = {}
+    kinds = {pair.labels.kind for pair in pairs}
+    if kinds == {"instances"}:
+        areas = np.concatenate([_areas(pair.truth) for pair in pairs])
+        usual = float(np.median(areas)) if areas.size else 0.0
+        seeds: list[Choice] = [{"seed_threshold": None, "seed_area": 0}]
+        seeds += [
+            {"seed_threshold": threshold, "seed_area": round(share * usual)}
+            for threshold in SEED_THRESHOLDS[1:]
+            for share in SEED_AREAS
+        ]
+        choice |= _best(model, pairs, keep, seeds)
+    thresholds = [choice | {"thresholds": [threshold]} for threshold in OBJECT_THRESHOLDS]
+    return _best(model, pairs, keep, [choice | {"thresholds": model.thresholds}, *thresholds])
+
+
+def _best(
+    model: SegmentationNetwork, pairs: Sequence[Pair], keep: str, candidates: Sequence[Choice]
+) -> Choice:
+    """The candidate of the best figure, the first of equals; each image is segmented once."""
+    scores: dict[int, list[ImageScores]] = defaultdict(list)
+    for pair in pairs:
+        result = model.segment(pair.image)
+        for number, candidate in enumerate(candidates):
+            scores[number].append(score(applied(result, candidate), pair.truth, pair.name))
+    figures = [
+        Evaluation(model.mask_classes, tuple(images), model.multilabel).figure(keep)
+        for images in scores.values()
+    ]
+    return dict(candidates[int(np.argmax(figures))])
+
+
+def applied(result: Segmentation, choice: Choice) -> Segmentation:
+    """The result as it would be with these arguments."""
+    thresholds = choice.get("thresholds", ())
+    mask = result.mask
+    if thresholds != ():
+        mask = decide(result.probabilities, multilabel=result.multilabel, thresholds=thresholds)
+    return replace(
+        result,
+        mask=mask,
+        seed_threshold=choice.get("seed_threshold", result.seed_threshold),
+        seed_area=choice.get("seed_area", result.seed_area),
+    )
+
+
+def _class_thresholds(model: SegmentationNetwork, pairs: Sequence[Pair]) -> list[float]:
+    """The threshold of each class by its mean Dice over the images that have it; 0.5 if none."""
+    dice, has = [], []
+    for pair in pairs:
+        result = model.segment(pair.image)
+        counts = [
+            score(
+                applied(result, {"thresholds": [threshold] * len(model.classes)}), pair.truth
+            ).counts
+            for threshold in THRESHOLDS
+        ]
+        dice.append([one.dice() for one in counts])
+        has.append(counts[0].tp + counts[0].fn > 0)
+    table = np.array(dice)  # image, threshold, class
+    present = np.array(has)  # image, class
+    return [
+        THRESHOLDS[int(table[present[:, index], :, index].mean(axis=0).argmax())]
+        if present[:, index].any()
+        else 0.5
+        for index in range(len(model.classes))
+    ]
+
+
+def _areas(truth: Truth) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Pixels of each instance."""
+    areas = np.unique(truth.labels.instances(), return_counts=True)[1][1:]
+    return np.asarray(areas, np.intp)

@@ -1,0 +1,308 @@
+"""Every layout that annotated images come in, made here, and read where it lies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from discs import draw_discs, make_data
+from PIL import Image
+
+from hf_unet.training.datasets import find_pairs
+from hf_unet.training.files import bare_name, match_names
+from hf_unet.training.pairs import DataError, Pair, missing_objects
+from hf_unet.training.settings import DataSettings, SettingsError
+
+CLASSES = ("background", "cell")
+
+
+def pairs_of(folder: Path, classes: tuple[str, ...] = CLASSES, **settings: object) -> list[Pair]:
+    return list(find_pairs(folder, DataSettings(**settings), classes))  # type: ignore[arg-type]
+
+
+def write_png(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def write_tiff(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, array, photometric="minisblack")
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("a", "a"),
+        ("cell_01", "cell_01_mask"),
+        ("cell_01", "cell_01_masks"),
+        ("cell-01", "cell-01-label"),
+        ("img_7", "mask_7"),
+        ("image7", "label7"),
+        ("t012", "man_seg_t012"),
+        ("slide 3 image", "slide 3 gt"),
+        ("x_raw", "x_segmentation"),
+        ("A.img", "A.instances"),
+        ("maskray", "maskray_Mask"),
+    ],
+)
+def test_names_that_belong_together(image: str, label: str) -> None:
+    assert match_names([image, "other"], ["other", label]) == {image: label, "other": "other"}
+
+
+def test_names_that_could_be_of_several_have_no_partner() -> None:
+    assert match_names(["a"], ["a_mask", "a_label"]) == {}
+    assert match_names(["a_img", "a_raw"], ["a_mask"]) == {}
+    assert match_names(["a", "a_mask"], ["a", "a_mask"]) == {"a": "a", "a_mask": "a_mask"}
+    assert match_names(["cell_1"], ["cell_11_mask"]) == {}
+
+
+def test_a_name_of_nothing_but_such_words_stays() -> None:
+    assert bare_name("image_mask") == "image_mask"
+    assert bare_name("goldmask") == "goldmask"  # a word of its own only
+
+
+# --- one layout each ---------------------------------------------------------------------------
+
+
+def test_folders_with_suffixes(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "d", count=3)
+    for path in (data / "label").iterdir():
+        path.rename(data / "label" / f"{path.stem}_mask.tif")
+    found = pairs_of(data)
+    assert [pair.name for pair in found] == ["00", "01", "02"]
+    assert [pair.source.name for pair in found] == ["00_mask.tif", "01_mask.tif", "02_mask.tif"]
+    assert found[0].labels.kind == "instances"
+
+
+def test_a_label_may_be_a_folder_of_masks(tmp_path: Path) -> None:
+    image, instances = draw_discs(np.random.default_rng(0))
+    write_tiff(tmp_path / "images" / "a.tif", image)
+    for number in (1, 2, 3, 4):
+        mask = ((instances == number) * 255).astype(np.uint8)
+        write_png(tmp_path / "masks" / "a" / f"{number}.png", mask)
+    (pair,) = pairs_of(tmp_path)
+    np.testing.assert_array_equal(pair.labels.instances(), instances)
+
+
+def test_stacks_pair_page_with_page(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    drawn = [draw_discs(random) for _ in range(12)]
+    write_tiff(tmp_path / "volume.tif", np.stack([image for image, _ in drawn]))
+    write_tiff(tmp_path / "labels.tif", np.stack([(ids > 0) * np.uint8(255) for _, ids in drawn]))
+    found = pairs_of(tmp_path, images="volume.tif", labels="labels.tif")
+    assert [pair.name for pair in found[:2]] == ["volume/00", "volume/01"] and len(found) == 12
+    for pair, (image, ids) in zip(found, drawn, strict=True):
+        np.testing.assert_array_equal(pair.image[0], image)
+        np.testing.assert_array_equal(pair.labels.class_map(), ids > 0)
+
+
+def test_stacks_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "volume.tif", np.zeros((4, 20, 20), np.uint8))
+    write_tiff(tmp_path / "labels.tif", np.zeros((5, 20, 20), np.uint8))
+    with pytest.raises(DataError, match=r"volume\.tif has 4 pages and labels\.tif 5"):
+        pairs_of(tmp_path, images="volume.tif", labels="labels.tif")
+    with pytest.raises(DataError, match=r"no file volumes\.tif"):
+        pairs_of(tmp_path, images="volumes.tif", labels="labels.tif")
+
+
+def make_class_folders(folder: Path) -> np.ndarray:
+    planes = np.zeros((2, 30, 30), np.uint8)
+    planes[0, 5:20], planes[1, :, 10:25] = 255, 255
+    write_tiff(folder / "images" / "s1.tif", np.zeros((30, 30), np.uint8))
+    write_png(folder / "Cell_Wall" / "s1_mask.png", planes[0])
+    write_png(folder / "nucleus" / "s1.png", planes[1])
+    return planes > 0
+
+
+def test_a_folder_for_each_class_may_overlap(tmp_path: Path) -> None:
+    planes = make_class_folders(tmp_path)
+    (pair,) = pairs_of(tmp_path, ("cell wall", "nucleus"))
+    assert pair.labels.kind == "multilabel"
+    np.testing.assert_array_equal(pair.labels.stack(), planes)
+    (pair,) = pairs_of(tmp_path, ("nucleus", "cell wall"))  # the classes' order, not the folders'
+    np.testing.assert_array_equal(pair.labels.stack(), planes[::-1])
+
+
+def test_class_folders_lie_below_the_labels_folder_too(tmp_path: Path) -> None:
+    planes = make_class_folders(tmp_path / "masks")
+    (tmp_path / "masks" / "images").rename(tmp_path / "images")
+    (pair,) = pairs_of(tmp_path, ("background", "cell wall", "nucleus"), labels="masks")
+    np.testing.assert_array_equal(pair.labels.stack()[1:], planes)
+
+
+def test_an_image_without_the_mask_of_one_class_is_refused(tmp_path: Path) -> None:
+    make_class_folders(tmp_path)
+    write_tiff(tmp_path / "images" / "s2.tif", np.zeros((30, 30), np.uint8))
+    write_png(tmp_path / "nucleus" / "s2.png", np.zeros((30, 30), np.uint8))
+    with pytest.raises(DataError, match=r"1 of 2 images have no mask .* in Cell_Wall, first s2"):
+        pairs_of(tmp_path, ("cell wall", "nucleus"))
+    with pytest.raises(DataError, match="a folder of masks for each of the classes"):
+        pairs_of(tmp_path, ("membrane", "nucleus"), layout="class-folders")
+
+
+def test_greys_need_a_threshold(tmp_path: Path) -> None:
+    make_class_folders(tmp_path)
+    soft = np.full((30, 30), 60, np.uint8)
+    soft[:10], soft[10:20] = 130, 0
+    write_png(tmp_path / "nucleus" / "s1.png", soft)
+    (pair,) = pairs_of(tmp_path, ("cell wall", "nucleus"), threshold=127.0)
+    assert pair.labels.stack()[1].sum() == 300
+
+
+def test_one_mask_per_nucleus(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    expected = {}
+    for name in ("b2", "a1"):
+        image, instances = draw_discs(random)
+        expected[name] = instances
+        write_png(tmp_path / name / "images" / f"{name}.png", image)
+        for number in range(1, int(instances.max()) + 1):
+            mask = ((instances == number) * 255).astype(np.uint8)
+            write_png(tmp_path / name / "masks" / f"{number:03}.png", mask)
+    found = pairs_of(tmp_path)
+    assert [pair.name for pair in found] == ["a1", "b2"]
+    for pair in found:
+        np.testing.assert_array_equal(pair.labels.instances() > 0, expected[pair.name] > 0)
+        assert len(np.unique(pair.labels.instances())) == len(np.unique(expected[pair.name]))
+    write_png(tmp_path / "a1" / "images" / "again.png", image)
+    with pytest.raises(DataError, match="a1 holds 2 images"):
+        pairs_of(tmp_path)
+
+
+# --- cell tracking -----------------------------------------------------------------------------
+
+
+CELLS = np.zeros((20, 20), np.uint16)
+CELLS[2:8, 2:8], CELLS[12:18, 2:8], CELLS[2:8, 12:18] = 3, 5, 9
+
+
+def make_sequence(folder: Path) -> Path:
+    """Frames 0 .. 3: gold whole in 1, gold in part in 2, silver in all."""
+    for number in range(4):
+        write_tiff(folder / "01" / f"t{number:03}.tif", np.full((20, 20), number, np.uint8))
+        write_tiff(folder / "01_ST" / "SEG" / f"man_seg{number:03}.tif", CELLS)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg001.tif", CELLS)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg002.tif", np.where(CELLS == 5, 1, 0))
+    return folder
+
+
+def test_gold_frames_alone_unless_silver_is_asked_for(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    assert [pair.name for pair in pairs_of(folder)] == ["01/t001", "01/t002"]
+    found = pairs_of(folder, silver=True)
+    assert [pair.name for pair in found] == [f"01/t00{number}" for number in range(4)]
+    assert [int(pair.image[0, 0, 0]) for pair in found] == [0, 1, 2, 3]
+    assert found[0].labels.found.startswith("silver: ")
+    assert all(pair.truth.known is None for pair in found)
+
+
+def test_a_frame_annotated_in_part_teaches_no_background(tmp_path: Path) -> None:
+    partial = pairs_of(make_sequence(tmp_path))[1]
+    assert partial.truth.known is not None
+    np.testing.assert_array_equal(partial.truth.known, CELLS == 5)
+    assert "not all that are there" in partial.labels.found
+    whole = pairs_of(tmp_path)[0]
+    assert whole.truth.known is None
+
+
+def test_silver_fills_what_gold_lacks_and_moves_none_of_gold(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    shifted = np.zeros_like(CELLS)
+    shifted[13:19, 3:9] = 40  # as the person saw cell 5
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg002.tif", shifted)
+    filled = pairs_of(folder, silver=True)[2].labels.instances()
+    np.testing.assert_array_equal(filled == 40, shifted == 40)
+    assert sorted(np.unique(filled)) == [0, 40, 43, 49]
+    np.testing.assert_array_equal(filled == 43, CELLS == 3)
+
+
+def test_tracking_marks_show_what_gold_lacks(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    for path in (folder / "01_ST" / "SEG").iterdir():
+        path.unlink()
+    (folder / "01_ST" / "SEG").rmdir()
+    assert pairs_of(folder)[1].truth.known is None  # nothing tells
+    marks = np.zeros_like(CELLS)
+    marks[4, 4], marks[14, 4] = 1, 2
+    write_tiff(folder / "01_GT" / "TRA" / "man_track002.tif", marks)
+    assert pairs_of(folder)[1].truth.known is not None
+    (folder / "01_GT" / "TRA" / "man_track002.tif").unlink()
+    write_tiff(folder / "01_GT" / "TRA" / "man_track001.tif", marks)
+    named = pairs_of(folder, partial=("01/t002",))[1]
+    assert named.truth.known is not None
+
+
+def test_missing_objects_are_those_hardly_covered() -> None:
+    every = np.int32([[1, 1, 2, 2, 3, 3, 0]])
+    some = np.int32([[4, 4, 4, 0, 0, 0, 9]])
+    assert missing_objects(some, every).tolist() == [2, 3]
+    assert missing_objects(every, every).tolist() == []
+
+
+def test_an_annotation_without_its_frame_is_refused(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    (folder / "01" / "t002.tif").unlink()
+    with pytest.raises(DataError, match="Frame 2 of sequence 01 has an annotation and no image"):
+        pairs_of(folder)
+
+
+# --- what is asked for -------------------------------------------------------------------------
+
+
+def test_an_unknown_layout_or_name_is_refused(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "d", count=2)
+    with pytest.raises(SettingsError, match=r"layout is one of folders, stacks, .* not 'zip'"):
+        pairs_of(data, layout="zip")
+    with pytest.raises(DataError, match=r"data\.partial names 07, which is not in the data"):
+        pairs_of(data, partial=("07",))
+    with pytest.raises(DataError, match="no folder nowhere"):
+        pairs_of(tmp_path / "nowhere")
+    for layout, words in (("ctc", "no sequence"), ("dsb", "no folders"), ("coco", "no file")):
+        with pytest.raises(DataError, match=words):
+            pairs_of(data, layout=layout, labels="x.json")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("folder", "classes", "settings", "count", "kind"),
+    [
+        ("isbi2012", ("membrane", "cell"), {}, 24, "classes"),
+        ("vnc", ("membranes", "mitochondria", "synapses"), {"threshold": 127.0}, 15, "multilabel"),
+        ("dsb2018", CLASSES, {}, 600, "instances"),
+        ("dsb2018_raw/stage1_train", CLASSES, {}, 12, "instances"),
+        ("chest_polygons", ("Lung",), {"labels": "annotations"}, 24, "multilabel"),
+        ("chest_polygons", ("Lung",), {"labels": "annotations_darwin"}, 24, "multilabel"),
+        ("ctc/DIC-C2DH-HeLa", CLASSES, {}, 9, "instances"),
+        ("ctc/DIC-C2DH-HeLa", CLASSES, {"silver": True}, 33, "instances"),
+        ("ctc/PhC-C2DH-U373", CLASSES, {"silver": True}, 48, "instances"),
+        (
+            "epfl",
+            ("PSD", "axon", "membranes", "mitochondrial boundaries", "mitochondrion", "vesicles"),
+            {"threshold": 127.0},
+            20,
+            "multilabel",
+        ),
+    ],
+)
+def test_real_data_is_read_where_it_lies(
+    shared_data: Path,
+    folder: str,
+    classes: tuple[str, ...],
+    settings: dict[str, object],
+    count: int,
+    kind: str,
+) -> None:
+    found = pairs_of(shared_data / folder, classes, **settings)
+    assert len(found) == count
+    for pair in (found[0], found[-1]):
+        assert pair.labels.kind == kind and (pair.labels.array != 0).any()
+
+
+@pytest.mark.data
+def test_the_real_frame_of_three_cells_is_known_to_be_partial(shared_data: Path) -> None:
+    found = pairs_of(shared_data / "ctc" / "DIC-C2DH-HeLa")
+    assert [pair.name for pair in found if pair.truth.known is not None] == ["01/t067"]
