@@ -1,6 +1,6 @@
 """metrics.json and a template in, a model card out. No figure on a card is typed by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def render_card(
     'hf-unet'
     """
     try:
-        fields = _untrained() if metrics is None else _measured(metrics)
+        fields = _untrained() if metrics is None else _measured(metrics, config)
         card_data = _card_data(metrics, repo_id)
         if parameters is None and metrics is not None:
             parameters = metrics["parameters"]
@@ -108,6 +108,10 @@ def _eval_results(metrics: Mapping[str, Any]) -> list[EvalResult]:
         figures.append(
             ("AP at IoU 0.5", "average_precision_50", validation["average_precision_50"])
         )
+    if "seg" in validation:
+        figures.append(("SEG", "seg", validation["seg"]))
+    if "membranes" in validation:
+        figures.append(("V_rand (thinned)", "v_rand", validation["membranes"]["v_rand_thinned"]))
     return [
         EvalResult(
             task_type="image-segmentation",
@@ -130,21 +134,27 @@ def _untrained() -> dict[str, str]:
     }
 
 
-def _measured(metrics: Mapping[str, Any]) -> dict[str, str]:
+def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     data, training, validation = metrics["data"], metrics["training"], metrics["validation"]
+    intervals = validation.get("intervals", {})
+    bounds = intervals.get("per_image", {}).get("dice", {})
     rows = [
-        f"| {name} | {_figure(validation['per_image']['dice'][name])} "
+        f"| {name} | {_figure(validation['per_image']['dice'][name], bounds.get(name))} "
         f"| {_figure(validation['per_image']['iou'][name])} "
         f"| {_figure(validation['pooled']['dice'][name])} "
         f"| {_figure(validation['pooled']['iou'][name])} |"
         for name in validation["per_image"]["dice"]
     ]
-    more = [f"Pixel error: {_figure(validation['pixel_error'])}."]
-    if "average_precision_50" in validation:
-        more.append(
-            f"Average precision of instances at IoU 0.5: "
-            f"{_figure(validation['average_precision_50'])}, the mean over images."
-        )
+    more = [f"Pixel error: {_figure(validation['pixel_error'], intervals.get('pixel_error'))}."]
+    more += _instances(validation, intervals)
+    if "membranes" in validation:
+        more += _membranes(validation["membranes"])
+    if intervals:
+        more.append("In brackets: 95 % bootstrap intervals over images.")
+    if chosen := _chosen(config):
+        more.append(f"Chosen on these images: {chosen}.")
+    if config.get("test_time_averaging"):
+        more.append("Each figure is of the mean over eight flips and rotations of the image.")
     seams = metrics["overlap_tile"]
     more.append(
         f"Overlap-tile, measured: an image of {seams['width']} x {seams['height']} pixels in "
@@ -198,5 +208,54 @@ def _course(training: Mapping[str, Any]) -> str:
     )
 
 
-def _figure(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.4f}"
+def _instances(validation: Mapping[str, Any], intervals: Mapping[str, Any]) -> list[str]:
+    """What is said of instances, where they were scored."""
+    lines = []
+    if "average_precision_50" in validation:
+        bounds = intervals.get("average_precision_50")
+        line = (
+            f"Average precision of instances at IoU 0.5: "
+            f"{_figure(validation['average_precision_50'], bounds)}, the mean over images"
+        )
+        others = [
+            f"{value:.4f} at {threshold}"
+            for threshold, value in validation.get("average_precision", {}).items()
+            if threshold != "0.5"
+        ]
+        lines.append(f"{line}; {', '.join(others)}." if others else f"{line}.")
+    if "seg" in validation:
+        figure = _figure(validation["seg"], intervals.get("seg"))
+        lines.append(f"SEG of the Cell Tracking Challenge: {figure}.")
+    return lines
+
+
+def _membranes(figures: Mapping[str, Any]) -> list[str]:
+    """What is said of a stack of membrane maps."""
+    best = figures["best"]
+    return [
+        f"As the ISBI 2012 challenge scores, at threshold 0.5 or as chosen: warping error "
+        f"{figures['warping_error']:.6f} ({figures['splits']} pixels of splits, "
+        f"{figures['merges']} of merges), V_rand (thinned) {figures['v_rand_thinned']:.4f}, "
+        f"V_info (thinned) {figures['v_info_thinned']:.4f}.",
+        f"At the best threshold, as its leader board does: pixel error "
+        f"{best['pixel_error']['value']:.4f}, V_rand {best['v_rand_thinned']['value']:.4f}, "
+        f"V_info {best['v_info_thinned']['value']:.4f}.",
+    ]
+
+
+def _chosen(config: Mapping[str, Any]) -> str:
+    """Thresholds that turn probabilities into masks and objects, in words."""
+    parts = []
+    if config.get("thresholds"):
+        limits = ", ".join(f"{value:g}" for value in config["thresholds"])
+        parts.append(f"the probability from which on a pixel belongs to its class, {limits}")
+    if config.get("seed_threshold"):
+        parts.append(f"that from which on it is a seed of an object, {config['seed_threshold']:g}")
+    return "; ".join(parts)
+
+
+def _figure(value: float | None, bounds: Sequence[float] | None = None) -> str:
+    if value is None:
+        return "absent"
+    around = "" if bounds is None else f" ({bounds[0]:.4f} - {bounds[1]:.4f})"
+    return f"{value:.4f}{around}"

@@ -69,9 +69,10 @@ def segment(chosen: argparse.Namespace) -> int:
 def check_masks(chosen: argparse.Namespace) -> int:
     """Read annotated images as a training run would, and say what does not fit."""
     from hf_unet.training.checks import check_data
+    from hf_unet.training.hub_data import resolve_data
 
     settings, classes = _data_settings(chosen)
-    check = check_data(chosen.folder, settings, classes)
+    check = check_data(resolve_data(chosen.folder), settings, classes)
     print(
         f"{check.images} images, {check.labels} labels, {check.pairs} pairs that can be read "
         f"(layout: {check.layout})"
@@ -159,7 +160,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
 
 def _add_check_masks(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verb=check_masks)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the data folder")
+    parser.add_argument("folder", metavar="DATA", help="the data folder, or hub:user/name")
     parser.add_argument(
         "--recipe", type=Path, metavar="FILE", help="check as a run by this recipe would read it"
     )

@@ -153,6 +153,43 @@ def test_a_missing_figure_is_named(path: tuple[str, ...]) -> None:
         render_card(CONFIG, metrics)
 
 
+def test_instances_membranes_intervals_and_thresholds_are_shown() -> None:
+    metrics = copy.deepcopy(METRICS)
+    metrics["validation"] |= {
+        "average_precision": {"0.5": 0.8125, "0.9": 0.3125},
+        "average_precision_50": 0.8125,
+        "seg": 0.71875,
+        "membranes": {
+            "warping_error": 0.000353,
+            "splits": 11,
+            "merges": 22,
+            "v_rand_thinned": 0.96875,
+            "v_info_thinned": 0.984375,
+            "best": {
+                "pixel_error": {"value": 0.0625, "threshold": 0.4},
+                "v_rand_thinned": {"value": 0.9702, "threshold": 0.6},
+                "v_info_thinned": {"value": 0.9851, "threshold": 0.6},
+            },
+        },
+        "intervals": {"pixel_error": [0.0101, 0.0202], "seg": [0.6101, 0.8202]},
+    }
+    config = CONFIG | {"thresholds": [0.35], "seed_threshold": 0.85, "test_time_averaging": True}
+    card = str(render_card(config, metrics))
+    for words in (
+        "0.8125, the mean over images; 0.3125 at 0.9.",
+        "SEG of the Cell Tracking Challenge: 0.7188 (0.6101 - 0.8202)",
+        "(0.0101 - 0.0202)",
+        "warping error 0.000353 (11 pixels of splits, 22 of merges), V_rand (thinned) 0.9688",
+        "pixel error 0.0625, V_rand 0.9702, V_info 0.9851",
+        "95 % bootstrap intervals over images",
+        "belongs to its class, 0.35; that from which on it is a seed of an object, 0.85",
+        "eight flips and rotations",
+    ):
+        assert words in card, words
+    kinds = [one["type"] for one in header_of(card)["model-index"][0]["results"][0]["metrics"]]
+    assert kinds[-2:] == ["seg", "v_rand"]
+
+
 def test_no_figure_is_typed_into_the_template() -> None:
     body = template().split("## What it was given")[1].split("## Paper")[0]
     assert not any(letter.isdigit() for letter in body)

@@ -6,15 +6,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
 import pytest
-from discs import draw_discs
+from discs import draw_discs, make_data
 from hub_server import HubServer, asks
 from huggingface_hub import HfApi, constants
 from PIL import Image
 
+from hf_unet.cli import main as command_line
 from hf_unet.training import hub_data
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.hub_data import resolve_data
@@ -299,3 +301,35 @@ def test_a_disk_that_is_really_full(cells: HubServer, tmp_path: Path) -> None:
         "There is no room on the disk for the data tester/cells. Make room, or set HF_HOME to a "
         "folder on a larger disk.\n"
     )
+
+
+def test_the_trainer_and_the_check_learn_from_the_hub(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """``--data hub:user/name`` from the command line to a model and its figures."""
+    data = make_data(tmp_path / "data", count=4)
+    content = {
+        path.relative_to(data).as_posix(): path.read_bytes()
+        for path in data.rglob("*")
+        if path.is_file()
+    }
+    hub.add(NAME, "dataset").put(content)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[network]\nclasses = ["ground", "disc"]\nbase_channels = 2\ndepth = 1\n'
+        '[data]\nkind = "instances"\nholdout_every = 2\n[loss]\nw0 = 0\n'
+        '[run]\nsteps = 2\noutput = 32\nworkers = 0\ntracker = ""\nprecision = "fp32"\n'
+    )
+    run = tmp_path / "run"
+    for script, arguments in (
+        ("train", ["--recipe", str(recipe), "--data", SOURCE, "--output", str(run)]),
+        ("evaluate", [str(run / "best"), "--data", SOURCE]),
+    ):
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+        assert run_path(str(ROOT / "train" / f"{script}.py"))["main"]() == 0
+    assert '"images": 2' in capsys.readouterr().out
+    assert command_line(["check-masks", SOURCE, "--recipe", str(recipe)]) == 0
+    assert "4 pairs that can be read" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["train.py", "--recipe", str(recipe), "--data", "hub:x/none"])
+    assert run_path(str(ROOT / "train" / "train.py"))["main"]() == 1
+    assert "x/none" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Every layout that annotated images come in, made here, and read where it lies."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -306,3 +307,61 @@ def test_real_data_is_read_where_it_lies(
 def test_the_real_frame_of_three_cells_is_known_to_be_partial(shared_data: Path) -> None:
     found = pairs_of(shared_data / "ctc" / "DIC-C2DH-HeLa")
     assert [pair.name for pair in found if pair.truth.known is not None] == ["01/t067"]
+
+
+# --- polygons ----------------------------------------------------------------------------------
+
+
+SQUARE = [[2, 3], [12, 3], [12, 9], [2, 9]]  # 10 x 6 pixels
+
+
+def test_polygon_files_lie_beside_their_images(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_tiff(tmp_path / "images" / f"{name}.tif", np.zeros((20, 30), np.uint8))
+    (tmp_path / "labels").mkdir()
+    plain = {"annotations": [{"label": "cell", "points": SQUARE}]}
+    (tmp_path / "labels" / "a.json").write_text(json.dumps(plain))
+    labelme = {
+        "shapes": [{"label": "cell", "points": SQUARE, "shape_type": "polygon"}],
+        "imageHeight": 20,
+        "imageWidth": 30,
+    }
+    (tmp_path / "labels" / "b.json").write_text(json.dumps(labelme))
+    for pair in pairs_of(tmp_path):
+        expected = np.zeros((20, 30), np.uint8)
+        expected[3:9, 2:12] = 1
+        np.testing.assert_array_equal(pair.labels.class_map(), expected)
+
+
+def make_coco(folder: Path) -> Path:
+    """Two images, three cells, of which two are in the first."""
+    for name in ("a.png", "b.png"):
+        write_png(folder / "images" / name, np.zeros((20, 30), np.uint8))
+    sizes = {"height": 20, "width": 30}
+    outlines = {1: [2, 3, 12, 3, 12, 9, 2, 9], 2: [20, 3, 25, 3, 25, 9, 20, 9]}
+    content = {
+        "images": [
+            {"id": 1, "file_name": "a.png"} | sizes,
+            {"id": 2, "file_name": "b.png"} | sizes,
+        ],
+        "categories": [{"id": 5, "name": "cell"}],
+        "annotations": [
+            {"id": number, "image_id": image, "category_id": 5, "segmentation": [outlines[outline]]}
+            for number, (image, outline) in enumerate([(1, 1), (1, 2), (2, 2)])
+        ],
+    }
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_one_coco_file_for_all_images(tmp_path: Path) -> None:
+    folder = make_coco(tmp_path)
+    first, second = pairs_of(folder, labels="annotations.json", kind="instances")
+    assert (first.name, second.name) == ("a", "b")
+    assert [len(np.unique(pair.labels.instances())) - 1 for pair in (first, second)] == [2, 1]
+    np.testing.assert_array_equal(
+        np.argwhere(second.labels.instances())[[0, -1]], [[3, 20], [8, 24]]
+    )
+    (folder / "images" / "b.png").unlink()
+    with pytest.raises(DataError, match=r"annotations\.json annotates b\.png, which is not in"):
+        pairs_of(folder, labels="annotations.json")
