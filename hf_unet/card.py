@@ -251,6 +251,8 @@ def _chosen(config: Mapping[str, Any]) -> str:
         parts.append(f"the probability from which on a pixel belongs to its class, {limits}")
     if config.get("seed_threshold"):
         parts.append(f"that from which on it is a seed of an object, {config['seed_threshold']:g}")
+    if config.get("seed_depth"):
+        parts.append(f"the depth of a seed, {config['seed_depth']:g} pixels")
     return "; ".join(parts)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 
@@ -66,14 +67,16 @@ def grow_seeds(
     evidence: NDArray[np.float32],
     *,
     seed_threshold: float,
+    seed_depth: float = 0.0,
     seed_area: int = 0,
     min_area: int = 0,
 ) -> LabelledObjects:
     """Part objects that touch: seeds where the evidence is strong, grown by watershed.
 
     A seed is a 4-connected region of at least ``seed_area`` pixels in which the evidence reaches
-    ``seed_threshold``. Seeds grow within the mask from the strongest evidence to the weakest
-    (scikit-image's watershed) and meet where it is weakest. A piece of the mask without a seed is
+    ``seed_threshold``. With a ``seed_depth``, such a region is parted by its shape as well: see
+    `deep_seeds`. Seeds grow within the mask from the strongest evidence (or the deepest place) to
+    the weakest (scikit-image's watershed) and meet there. A piece of the mask without a seed is
     an object by itself.
 
     Parameters
@@ -82,6 +85,8 @@ def grow_seeds(
     evidence : (H, W) float array, 0 .. 1
         How sure it is that a pixel is inside an object.
     seed_threshold : float
+    seed_depth : float
+        In pixels; 0: shape does not count.
     seed_area, min_area : int
         Seeds and objects of fewer pixels are left out.
 
@@ -91,9 +96,16 @@ def grow_seeds(
     >>> grow_seeds(np.ones((1, 5), int), evidence, seed_threshold=0.8).labels
     array([[1, 1, 1, 2, 2]], dtype=int32)
     """
-    pieces, count = ndimage.label((evidence >= np.float32(seed_threshold)) & (mask > 0))
+    strong = (evidence >= np.float32(seed_threshold)) & (mask > 0)
+    pieces: NDArray[Any]
+    if seed_depth > 0:
+        pieces, depth = deep_seeds(strong, seed_depth)
+        height = depth + evidence
+    else:
+        pieces, height = ndimage.label(strong)[0], evidence
+    count = int(pieces.max())
     areas = np.bincount(pieces.ravel(), minlength=count + 1)
-    seeds = np.where((areas >= max(1, seed_area))[pieces], pieces, 0)
+    seeds = np.where((areas >= max(1, seed_area))[pieces], pieces, 0).astype(np.int32)
     without = label_objects(mask)
     seeded = np.zeros(len(without.class_of) + 1, np.bool_)
     seeded[without.labels[seeds > 0]] = True
@@ -103,7 +115,7 @@ def grow_seeds(
     for index in np.unique(mask[mask > 0]):  # an object does not grow into another class
         own = mask == index
         grown += watershed(  # type: ignore[no-untyped-call]
-            -evidence, np.where(own, seeds, 0), connectivity=1, mask=own
+            -height, np.where(own, seeds, 0), connectivity=1, mask=own
         ).astype(np.int32)
     ids, numbers, sizes = np.unique(grown, return_inverse=True, return_counts=True)
     kept = (ids > 0) & (sizes >= min_area)
@@ -112,6 +124,49 @@ def grow_seeds(
     class_of = np.zeros(int(kept.sum()) + 1, np.intp)
     class_of[labels] = mask
     return LabelledObjects(labels, class_of[1:])
+
+
+def deep_seeds(
+    region: NDArray[np.bool_], depth: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Seeds by shape: the places farthest inside a region, one for each of its bulges.
+
+    The distance to the outside is smoothed a little (a rough outline has ridges). A maximum of it
+    is a seed if it rises by more than ``depth`` pixels above the way to a deeper one (an h-maximum,
+    scikit-image's reconstruction).
+
+    Parameters
+    ----------
+    region : (H, W) bool array
+    depth : float
+        In pixels, above 0. Smaller parts more.
+
+    Returns
+    -------
+    seeds : (H, W) int32 array, 0 .. n
+    distance : (H, W) float32 array
+        Smoothed distance to the outside in pixels, 0 outside.
+
+    Examples
+    --------
+    >>> bone = np.ones((15, 41), bool)
+    >>> bone[:5, 15:26] = bone[10:, 15:26] = False
+    >>> [int(deep_seeds(bone, depth)[0].max()) for depth in (1.0, 6.0)]
+    [2, 1]
+    """
+    inside = np.pad(region, 1)  # the image's rim is an outside as well
+    distance = ndimage.distance_transform_edt(inside)
+    distance = ndimage.gaussian_filter(distance, SEED_SMOOTHING)[1:-1, 1:-1] * region
+    flooded = reconstruction(  # type: ignore[no-untyped-call]
+        np.maximum(distance - depth, 0), distance, method="dilation"
+    )
+    tops = local_maxima(flooded) & region  # type: ignore[no-untyped-call]
+    seeds = ndimage.label(tops, structure=np.ones((3, 3)))[0]
+    return seeds.astype(np.int32), distance.astype(np.float32)
+
+
+SEED_SMOOTHING = 1.5
+"""Sigma in pixels of the Gaussian that smooths distances before their maxima are sought."""
 
 
 def interior_and_border(instances: NDArray[np.int32], width: float) -> NDArray[np.uint8]:

@@ -57,6 +57,9 @@ class UNet(SegmentationNetwork):
     seed_threshold : float, optional
         Probability from which on a pixel is a seed of an object; objects grow from seeds by
         watershed. None: objects are the connected pieces of a mask.
+    seed_depth : float
+        Pixels by which a place must lie deeper inside than the way to a deeper one, to be a seed
+        of its own: objects that touch are parted by their shape. 0: shape does not count.
     seed_area : int
         Seeds of fewer pixels than this are left out.
     test_time_averaging : bool
@@ -94,6 +97,7 @@ class UNet(SegmentationNetwork):
         min_area: int = 0,
         border: bool = False,
         seed_threshold: float | None = None,
+        seed_depth: float = 0.0,
         seed_area: int = 0,
         test_time_averaging: bool = False,
     ) -> None:
@@ -107,6 +111,7 @@ class UNet(SegmentationNetwork):
             min_area=min_area,
             border=border,
             seed_threshold=seed_threshold,
+            seed_depth=seed_depth,
             seed_area=seed_area,
             test_time_averaging=test_time_averaging,
         )

@@ -37,6 +37,9 @@ LARGEST_CPU_TILE = 768
 
 LARGEST_GPU_TILE = 2048
 
+LARGEST_DEPTH = 1000
+"""Of seeds, in pixels: no object is as deep."""
+
 
 class SegmentationNetwork(
     nn.Module,
@@ -65,6 +68,7 @@ class SegmentationNetwork(
         min_area: int,
         border: bool,
         seed_threshold: float | None,
+        seed_depth: float,
         seed_area: int,
         test_time_averaging: bool,
     ) -> None:
@@ -100,6 +104,14 @@ class SegmentationNetwork(
             raise ModelError(
                 f"seed_threshold is a probability between 0 and 1, not {seed_threshold!r}."
             )
+        if (
+            isinstance(seed_depth, bool)
+            or not isinstance(seed_depth, (int, float))
+            or not 0 <= seed_depth <= LARGEST_DEPTH
+        ):
+            raise ModelError(
+                f"seed_depth is a number of pixels from 0 to {LARGEST_DEPTH}, not {seed_depth!r}."
+            )
         self.in_channels = in_channels
         self.classes = tuple(classes)
         self.multilabel = multilabel
@@ -107,6 +119,7 @@ class SegmentationNetwork(
         self.min_area = min_area
         self.border = border
         self.seed_threshold = None if seed_threshold is None else float(seed_threshold)
+        self.seed_depth = float(seed_depth)
         self.seed_area = seed_area
         self.test_time_averaging = _true_or_false("test_time_averaging", test_time_averaging)
         self.thresholds = self._checked_thresholds(thresholds)
@@ -295,6 +308,7 @@ class SegmentationNetwork(
             plan=plan,
             evidence=evidence,
             seed_threshold=self.seed_threshold,
+            seed_depth=self.seed_depth,
             seed_area=self.seed_area,
         )
 

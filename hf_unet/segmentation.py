@@ -87,6 +87,8 @@ class Segmentation:
     seed_threshold : float or None
         Evidence, or else probability of the class, from which on a pixel is a seed that an
         object grows from. None: objects are the connected pieces of the mask.
+    seed_depth : float
+        Pixels by which a seed lies deeper inside than the way to a deeper one; 0: any.
     seed_area : int
         Seeds of fewer pixels were left out.
     """
@@ -101,6 +103,7 @@ class Segmentation:
     plan: TilePlan
     evidence: NDArray[np.float32] | None = None
     seed_threshold: float | None = None
+    seed_depth: float = 0.0
     seed_area: int = 0
 
     @property
@@ -127,13 +130,15 @@ class Segmentation:
         if self.seed_threshold is None:
             return label_objects(mask, self.min_area)
         evidence = self.evidence
-        if evidence is None:  # the most probable foreground
+        # Shape is that of the whole object, border and all; else it is the most probable class.
+        if evidence is None or self.seed_depth:
             first = 0 if self.multilabel or len(self.probabilities) == 1 else 1
             evidence = self.probabilities[first:].max(axis=0)
         return grow_seeds(
             mask,
             evidence,
             seed_threshold=self.seed_threshold,
+            seed_depth=self.seed_depth,
             seed_area=self.seed_area,
             min_area=self.min_area,
         )

@@ -143,7 +143,12 @@ def test_seeds_are_not_taken_up_where_they_change_nothing() -> None:
     truth = np.int32([[0, 1, 1, 0, 2, 2, 0]])
     answer = result_of(foreground((truth > 0) * np.float32(0.96)))
     chosen = tune(Answers([answer]), pairs_of([truth_of(truth)]), "dice")  # type: ignore[arg-type]
-    assert chosen == {"seed_threshold": None, "seed_area": 0, "thresholds": None}
+    assert chosen == {
+        "seed_threshold": None,
+        "seed_depth": 0.0,
+        "seed_area": 0,
+        "thresholds": None,
+    }
 
 
 def test_the_threshold_of_the_foreground_is_chosen() -> None:

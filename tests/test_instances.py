@@ -5,6 +5,7 @@ import pytest
 from discs import draw_discs
 
 from hf_unet.instances import (
+    deep_seeds,
     distance_to_edge,
     grow_seeds,
     interior_and_border,
@@ -161,3 +162,29 @@ def test_the_depth_inside_an_object_counts_from_its_edge() -> None:
     assert depth[4, 1:8].tolist() == [1, 2, 3, 4, 3, 2, 1]
     assert not depth[square == 0].any()
     assert np.isinf(distance_to_edge(np.ones((3, 3), np.int32))).all()
+
+
+def test_discs_that_touch_are_parted_by_their_shape_alone() -> None:
+    rows, columns = np.mgrid[:50, :90]
+    pair = np.zeros((50, 90), np.bool_)
+    for column in (30, 56):
+        pair |= np.hypot(rows - 25, columns - column) < 15
+    seeds, distance = deep_seeds(pair, 1.0)
+    assert seeds.max() == 2 and seeds[25, 30] and seeds[25, 56]
+    assert distance[~pair].max() == 0 and 13 < distance[25, 30] < 15
+    sure = pair.astype(np.float32)
+    parted = grow_seeds(pair.astype(np.uint8), sure, seed_threshold=0.5, seed_depth=1.0)
+    np.testing.assert_array_equal(parted.labels > 0, pair)
+    assert parted.labels[25, 20:43].tolist() == [parted.labels[25, 20]] * 23
+    assert parted.labels[25, 44:66].tolist() == [parted.labels[25, 60]] * 22
+    assert parted.labels.max() == 2
+    assert grow_seeds(pair.astype(np.uint8), sure, seed_threshold=0.5).labels.max() == 1
+    assert deep_seeds(pair, 9.0)[0].max() == 1
+
+
+def test_a_disc_at_the_rim_of_the_image_is_one_seed() -> None:
+    rows, columns = np.mgrid[:30, :30]
+    half = np.hypot(rows - 15, columns) < 10
+    assert deep_seeds(half, 0.5)[0].max() == 1
+    assert deep_seeds(np.ones((12, 40), np.bool_), 0.5)[0].max() == 1
+    assert not deep_seeds(np.zeros((5, 5), np.bool_), 0.5)[0].any()

@@ -44,6 +44,7 @@ SETTINGS: dict[str, Any] = {
     "min_area": 7,
     "border": False,
     "seed_threshold": 0.75,
+    "seed_depth": 1.5,
     "seed_area": 5,
     "test_time_averaging": True,
 }

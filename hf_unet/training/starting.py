@@ -12,7 +12,7 @@ from hf_unet.model import UNet
 from hf_unet.pretrained import Repository
 from hf_unet.training.settings import Settings, SettingsError
 
-DECISIONS = ("thresholds", "colors", "border", "seed_threshold", "seed_area")
+DECISIONS = ("thresholds", "colors", "border", "seed_threshold", "seed_depth", "seed_area")
 """Arguments that belong to a network's classes, and are not taken over to other ones."""
 
 

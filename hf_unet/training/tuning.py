@@ -13,9 +13,13 @@ from hf_unet.training.evaluation import Evaluation, ImageScores, score
 from hf_unet.training.pairs import Pair, Truth
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 19))
-SEED_THRESHOLDS = (None, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SEED_AREAS = (0.0, 0.03, 0.1)
 """Candidates; the areas as shares of the area of a median object."""
+
+DEEP_THRESHOLDS = (0.5, 0.65, 0.75, 0.85)
+SEED_DEPTHS = (0.02, 0.05, 0.1, 0.2)
+"""Candidates of seeds by shape; depths as shares of the radius of a median object, as a disc."""
 
 OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
@@ -26,8 +30,8 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
     """Arguments of the network's constructor that score best on these pairs.
 
     A multi-label network gets a threshold for each class, by its mean Dice per image. A network
-    of one object class gets ``seed_threshold`` and ``seed_area``, and then ``thresholds``, by the
-    figure ``keep``. What makes no difference stays as it is.
+    of one object class gets ``seed_threshold``, ``seed_depth`` and ``seed_area``, and then
+    ``thresholds``, by the figure ``keep``. What makes no difference stays as it is.
 
     Parameters
     ----------
@@ -40,8 +44,8 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
     Returns
     -------
     dict
-        ``thresholds``; or ``seed_threshold``, ``seed_area`` and ``thresholds``. Empty for a
-        network of several classes that exclude each other.
+        ``thresholds``, and for objects ``seed_threshold``, ``seed_depth`` and ``seed_area``. Empty
+        for a network of several classes that exclude each other.
     """
     if model.multilabel:
         return {"thresholds": _class_thresholds(model, pairs)}
@@ -52,11 +56,25 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
     if kinds == {"instances"}:
         areas = np.concatenate([_areas(pair.truth) for pair in pairs])
         usual = float(np.median(areas)) if areas.size else 0.0
-        seeds: list[Choice] = [{"seed_threshold": None, "seed_area": 0}]
+        radius = (usual / np.pi) ** 0.5
+        seeds: list[Choice] = [{"seed_threshold": None, "seed_depth": 0.0, "seed_area": 0}]
         seeds += [
-            {"seed_threshold": threshold, "seed_area": round(share * usual)}
-            for threshold in SEED_THRESHOLDS[1:]
+            {
+                "seed_threshold": threshold,
+                "seed_depth": 0.0,
+                "seed_area": round(share * usual),
+            }
+            for threshold in SEED_THRESHOLDS
             for share in SEED_AREAS
+        ]
+        seeds += [
+            {
+                "seed_threshold": threshold,
+                "seed_depth": max(0.1, round(share * radius, 1)),
+                "seed_area": 0,
+            }
+            for threshold in DEEP_THRESHOLDS
+            for share in SEED_DEPTHS
         ]
         choice |= _best(model, pairs, keep, seeds)
     thresholds = [choice | {"thresholds": [threshold]} for threshold in OBJECT_THRESHOLDS]
@@ -89,6 +107,7 @@ def applied(result: Segmentation, choice: Choice) -> Segmentation:
         result,
         mask=mask,
         seed_threshold=choice.get("seed_threshold", result.seed_threshold),
+        seed_depth=choice.get("seed_depth", result.seed_depth),
         seed_area=choice.get("seed_area", result.seed_area),
     )
 
