@@ -41,8 +41,8 @@ format: $(TEST_STAMP) ## Rewrite the code in the house's format
 benchmarks: $(TEST_STAMP) ## Measure every speed, one after another
 	@set -e; for script in weight_map training; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
 
-results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of models/ and results/
-	@$(BIN)/python benchmarks/results.py models/* benchmarks/runs/*
+results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of the bundled models
+	@$(BIN)/python benchmarks/results.py models/*
 
 clean: ## Remove the environment, caches and built packages (never runs/)
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .gradio
