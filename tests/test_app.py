@@ -30,7 +30,7 @@ def expected():
     """What the library itself says of the example: the result and the Dice per class."""
     model = UNet.from_pretrained(app.MODELS / "nuclei")
     result = model.segment(IMAGE)
-    truth = read_labels(TRUTH, model.classes).class_map()
+    truth = read_labels(TRUTH, model.mask_classes).class_map()
     return result, dice_per_class(truth, result.mask)
 
 

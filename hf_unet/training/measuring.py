@@ -55,7 +55,7 @@ def measure(
     train_images : int
         How many it was trained on.
     """
-    classes = ", ".join(model.classes)
+    classes = ", ".join(model.mask_classes)
     samples: list[Sample] = []
     sections: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
 
