@@ -73,13 +73,12 @@ def main() -> int:
             if not (folder / "metrics.json").is_file():
                 with no_skips() if name == "without skip connections" else nullcontext():
                     train(settings, arguments.data, folder, resume=True)
-            with no_skips() if name == "without skip connections" else nullcontext():
-                best = UNet.from_pretrained(folder / "best")
-                metrics = json.loads((folder / "metrics.json").read_text())
-                rows.setdefault(name, []).append(_figures(metrics["validation"]["membranes"]))
-                if not changes and name == "all of it":
-                    for title, figures in _variants_of_use(best, settings, arguments.data).items():
-                        rows.setdefault(title, []).append(figures)
+            metrics = json.loads((folder / "metrics.json").read_text())
+            rows.setdefault(name, []).append(_figures(metrics["validation"]["membranes"]))
+            if name == "all of it":
+                variants = _variants_of_use(folder / "best", settings, arguments.data)
+                for title, figures in variants.items():
+                    rows.setdefault(title, []).append(figures)
     table = _table(rows, arguments)
     (HERE / "ABLATIONS.md").write_text(table, encoding="utf-8")
     print(table)
@@ -113,12 +112,12 @@ def no_skips() -> Iterator[None]:
         handle.remove()
 
 
-def _variants_of_use(model: UNet, settings: Settings, data: Path) -> dict[str, dict[str, float]]:
+def _variants_of_use(best: Path, settings: Settings, data: Path) -> dict[str, dict[str, float]]:
     """The same network averaged over the eight symmetries, and with zeros for the mirror image."""
+    model = UNet.from_pretrained(best)
     pairs = hold_out(find_pairs(data, settings.data, model.mask_classes), settings.data).validation
-    averaging = type(model)(**_arguments(model) | {"test_time_averaging": True})
-    averaging.load_state_dict(model.state_dict())
-    averaged = measure(averaging.eval(), settings, pairs, train_images=0).metrics
+    averaging = UNet.from_pretrained(best, test_time_averaging=True)
+    averaged = measure(averaging, settings, pairs, train_images=0).metrics
     errors: dict[str, list[float]] = {"mirrored": [], "zeros": []}
     for pair in pairs:
         truth = pair.labels.class_map()
@@ -147,10 +146,6 @@ def _rim_error(model: UNet, scaled: Any, truth: Any, rim: Any, mode: str) -> flo
     padded = np.pad(scaled, [(0, 0), *pads], mode=mode)  # type: ignore[call-overload]
     decided = model.predict(padded[None])[0].argmax(axis=0)[:height, :width]
     return float((decided != truth)[rim].mean())
-
-
-def _arguments(model: UNet) -> dict[str, Any]:
-    return {k: v for k, v in model.config.items() if k not in ("model_class", "hf_unet_version")}
 
 
 def _figures(membranes: dict[str, Any]) -> dict[str, float]:

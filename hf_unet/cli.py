@@ -273,15 +273,20 @@ def _data_settings(chosen: argparse.Namespace) -> tuple["DataSettings", tuple[st
     """The recipe's data settings and classes, if one is given, with what the command line says."""
     from dataclasses import replace
 
+    from hf_unet.segmentation import names_of_mask
     from hf_unet.training.settings import DataSettings, read_settings
 
-    settings, classes = DataSettings(), ("background", "foreground")
+    settings = DataSettings()
+    classes: tuple[str, ...] = ("background", "foreground")
     if chosen.recipe is not None:
         recipe = read_settings(chosen.recipe)
         settings = recipe.data
-        classes = tuple(recipe.network.get("classes", classes))
-        if recipe.network.get("border"):
-            classes = classes[:2]
+        network = recipe.network
+        classes = names_of_mask(
+            network.get("classes", classes),
+            multilabel=network.get("multilabel", False),
+            border=network.get("border", False),
+        )
     given = {
         name: value
         for name in ("layout", "images", "labels", "kind", "threshold", "group", "split")

@@ -33,8 +33,7 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor | Non
     >>> round(weighted_cross_entropy(logits, target, torch.tensor([[[3.0, 0.0]]])).item(), 4)
     1.0397
     """
-    energy = functional.cross_entropy(logits.float(), target, reduction="none")
-    return (energy if weights is None else energy * weights).mean()
+    return _weighted_mean(_energy(logits, target), weights)
 
 
 def weighted_binary_cross_entropy(
@@ -55,12 +54,7 @@ def weighted_binary_cross_entropy(
     >>> round(loss.item(), 4)
     0.6931
     """
-    energy = functional.binary_cross_entropy_with_logits(
-        logits.float(), target.float(), reduction="none"
-    )
-    if weights is None:
-        return energy.mean()
-    return (energy * _by_class(weights)).mean()
+    return _weighted_mean(_binary_energy(logits, target), weights)
 
 
 def focal_loss(
@@ -96,9 +90,7 @@ def focal_loss(
     >>> round(focal_loss(logits, torch.tensor([[[1]]])).item(), 4)
     0.1733
     """
-    energy = functional.cross_entropy(logits.float(), target, reduction="none")
-    focused = _focused(energy, gamma)
-    return (focused if weights is None else focused * weights).mean()
+    return _weighted_mean(_focused(_energy(logits, target), gamma), weights)
 
 
 def binary_focal_loss(
@@ -120,13 +112,25 @@ def binary_focal_loss(
     >>> round(loss.item(), 4)  # log 2 / 2
     0.3466
     """
-    energy = functional.binary_cross_entropy_with_logits(
+    return _weighted_mean(_focused(_binary_energy(logits, target), gamma), weights)
+
+
+def _energy(logits: Tensor, target: Tensor) -> Tensor:
+    """-log p of each pixel's class, p of a softmax: (N, H, W)."""
+    return functional.cross_entropy(logits.float(), target, reduction="none")
+
+
+def _binary_energy(logits: Tensor, target: Tensor) -> Tensor:
+    """-log p of what each class is at each pixel, p of a sigmoid: (N, K, H, W)."""
+    return functional.binary_cross_entropy_with_logits(
         logits.float(), target.float(), reduction="none"
     )
-    focused = _focused(energy, gamma)
+
+
+def _weighted_mean(energy: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
-        return focused.mean()
-    return (focused * _by_class(weights)).mean()
+        return energy.mean()
+    return (energy * (_by_class(weights) if energy.ndim == 4 else weights)).mean()
 
 
 def _focused(energy: Tensor, gamma: float) -> Tensor:

@@ -27,7 +27,7 @@ from hf_unet.exports.files import write_whole
 from hf_unet.geometry import Geometry
 from hf_unet.images import NORMALIZATIONS, ScienceImage, match_channels, normalize, read_image
 from hf_unet.pretrained import CONFIG, WEIGHTS, Repository, read_config, read_weights
-from hf_unet.segmentation import Segmentation, decide
+from hf_unet.segmentation import Segmentation, decide, names_of_mask
 from hf_unet.tiles import Progress, TilePlan, balanced_side, plan_tiles, run_tiles
 
 Network = TypeVar("Network", bound="SegmentationNetwork")
@@ -181,15 +181,8 @@ class SegmentationNetwork(
 
     @property
     def mask_classes(self) -> tuple[str, ...]:
-        """Names of the values of a mask.
-
-        A lone class of a sigmoid has a background beside it; the border belongs to the object.
-        """
-        if self.border:
-            return self.classes[:2]
-        if len(self.classes) == 1 and not self.multilabel:
-            return ("background", *self.classes)
-        return self.classes
+        """Names of the values of a mask, or of its planes: see `names_of_mask`."""
+        return names_of_mask(self.classes, multilabel=self.multilabel, border=self.border)
 
     @property
     def class_colors(self) -> tuple[str, ...]:

@@ -62,6 +62,25 @@ def decide(
     return indices.astype(np.uint8)
 
 
+def names_of_mask(
+    classes: Sequence[str], *, multilabel: bool = False, border: bool = False
+) -> tuple[str, ...]:
+    """Names of the values of a mask, or of its planes, from those of a network's classes.
+
+    A lone class of a sigmoid has a background beside it; the border belongs to the object.
+
+    Examples
+    --------
+    >>> names_of_mask(["cell"]), names_of_mask(["background", "cell", "border"], border=True)
+    (('background', 'cell'), ('background', 'cell'))
+    """
+    if border:
+        return tuple(classes[:2])
+    if len(classes) == 1 and not multilabel:
+        return ("background", *classes)
+    return tuple(classes)
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """What a network found in one image.

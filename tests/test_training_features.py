@@ -39,7 +39,7 @@ def distance(one: Path, other: Path) -> float:
     return max(float((first[name] - second[name]).abs().max()) for name in first)
 
 
-def test_two_tiles_at_once_are_two_turns_of_one(data: Path, plain: Path, tmp_path: Path) -> None:
+def test_two_tiles_at_once_are_two_turns_of_one(data: Path, tmp_path: Path) -> None:
     """The gradient of a batch is the mean of those of its tiles, whichever way they come."""
     settings = settings_of(
         network={"norm": None, "dropout": 0.0},

@@ -215,6 +215,25 @@ def test_a_resumed_run_ends_as_one_never_stopped(
         }
 
 
+def test_a_log_whose_last_line_is_cut_short_does_no_harm(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(settings_of(), data, run)
+    with open(run / "log.jsonl", "a") as log:
+        log.write('{"step": 9, "lo')
+    train(settings_of(run={"steps": 9}), data, run, resume=True)
+    assert [line["step"] for line in log_of(run)] == [3, 6, 9]
+
+
+def test_a_run_stopped_before_its_first_checkpoint_logs_each_step_once(
+    data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(settings_of(), data, run)
+    shutil.rmtree(run / "checkpoint")
+    train(settings_of(), data, run, resume=True)
+    assert [line["step"] for line in log_of(run)] == [3, 6]
+
+
 @pytest.mark.parametrize("stage", ["old alone", "old and partial", "partial beside"])
 def test_a_run_stopped_while_it_exchanged_checkpoints_goes_on(
     data: Path, tmp_path: Path, stage: str

@@ -94,10 +94,9 @@ def test_a_killed_run_resumes_to_the_same_weights(
     recipe = write_recipe(tmp_path, steps=16, workers=1)
     whole = finish(command(recipe, data, tmp_path / "whole"))
     assert whole.returncode == 0, whole.stderr
-    longer = write_recipe(tmp_path, steps=16, workers=1)
     run = tmp_path / "cut"
     process = subprocess.Popen(
-        command(longer, data, run),
+        command(recipe, data, run),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -105,7 +104,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     wait_for(run / "checkpoint", process)
     process.send_signal(signal_number)
     assert process.wait(60) != 0 or log_of(run)[-1]["step"] == 16  # unless it was faster
-    resumed = finish(command(longer, data, run, "--resume"))
+    resumed = finish(command(recipe, data, run, "--resume"))
     assert resumed.returncode == 0, resumed.stderr
     assert [line["step"] for line in log_of(run)] == [4, 8, 12, 16]
     assert same_weights(tmp_path / "whole" / "last", run / "last")

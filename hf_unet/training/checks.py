@@ -14,11 +14,11 @@ from hf_unet.errors import ImageError, LabelError
 from hf_unet.images import ScienceImage
 from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
-from hf_unet.training.datasets import find_pairs
-from hf_unet.training.files import match_names
-from hf_unet.training.layouts import LAYOUTS, files_of_folders, folder_pair, recognise
+from hf_unet.training.datasets import find_pairs, layout_of
+from hf_unet.training.files import match_names, stem_of
+from hf_unet.training.layouts import files_of_folders, folder_pair
 from hf_unet.training.pairs import DataError, Pair
-from hf_unet.training.settings import DataSettings, SettingsError
+from hf_unet.training.settings import DataSettings
 from hf_unet.training.splits import Split, group_of, hold_out
 
 FEW = 0.5
@@ -104,11 +104,10 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
     -------
     DataCheck
         Its findings: files without a partner, files of one name, unreadable files, sizes that
-        differ, values that map to no class (also by JPEG compression), classes that are nowhere
-        or on one side of the split only, the same picture twice, a patient or sequence on both
-        sides of the split. As notes: labels without any foreground, frames that are annotated
-        only in part, pages that will not be read, labels of several kinds, names that look as if
-        they were of groups.
+        differ, values that map to no class (also by JPEG compression), classes that are nowhere,
+        the same picture twice, a patient or sequence on both sides of the split. As notes: labels
+        without any foreground, frames that are annotated only in part, pages that will not be
+        read, labels of several kinds, names that look as if they were of groups.
 
     Raises
     ------
@@ -117,11 +116,7 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
     SettingsError
         If there is no such layout.
     """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder.resolve().name}.")
-    layout = settings.layout or recognise(folder, settings, classes)
-    if layout not in LAYOUTS:
-        raise SettingsError(f"data.layout is one of {', '.join(LAYOUTS)}, not {layout!r}.")
+    layout = layout_of(folder, settings, classes)
     tally = _Tally(classes, np.zeros(len(classes), np.int64))
     if layout == "folders":
         images, labels = files_of_folders(folder, settings)
@@ -159,7 +154,7 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
 def _ambiguous(files: Iterable[Path]) -> Iterator[Finding]:
     first: dict[str, Path] = {}
     for path in files:
-        other = first.setdefault(_stem(path), path)
+        other = first.setdefault(stem_of(path), path)
         if other != path:
             yield Finding(
                 f"{other.name} and {path.name} in {path.parent.name} differ only in their ending: "
@@ -168,15 +163,15 @@ def _ambiguous(files: Iterable[Path]) -> Iterator[Finding]:
 
 
 def _alone(images: Sequence[Path], labels: Sequence[Path]) -> Iterator[Finding]:
-    partners = match_names(map(_stem, images), map(_stem, labels))
+    partners = match_names(map(stem_of, images), map(stem_of, labels))
     taken = set(partners.values())
     for path in images:
-        if _stem(path) not in partners:
+        if stem_of(path) not in partners:
             yield Finding(
                 f"The image {path.name} has no label of its name in {labels[0].parent.name}."
             )
     for path in labels:
-        if _stem(path) not in taken:
+        if stem_of(path) not in taken:
             yield Finding(
                 f"The label {path.name} has no image of its name in {images[0].parent.name}."
             )
@@ -186,17 +181,13 @@ def _matched(
     images: Sequence[Path], labels: Sequence[Path], settings: DataSettings, classes: tuple[str, ...]
 ) -> list[Pair]:
     """Pairs of the files that have a partner; of files of one name the first."""
-    image_of = {_stem(path): path for path in reversed(images)}
-    label_of = {_stem(path): path for path in reversed(labels)}
+    image_of = {stem_of(path): path for path in reversed(images)}
+    label_of = {stem_of(path): path for path in reversed(labels)}
     partners = match_names(sorted(image_of), sorted(label_of))
     return [
         folder_pair(image_of[stem], label_of[partner], settings, classes)
         for stem, partner in sorted(partners.items())
     ]
-
-
-def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
 
 
 # --- one pair, and all of them ----------------------------------------------------------------

@@ -30,17 +30,30 @@ def find_pairs(folder: Path, settings: DataSettings, classes: Sequence[str]) -> 
     SettingsError
         If there is no such layout.
     """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder.resolve().name}.")
     names = tuple(classes)
-    layout = settings.layout or recognise(folder, settings, names)
-    if layout not in LAYOUTS:
-        raise SettingsError(f"data.layout is one of {', '.join(LAYOUTS)}, not {layout!r}.")
-    pairs = LAYOUTS[layout](folder, settings, names)
+    pairs = LAYOUTS[layout_of(folder, settings, names)](folder, settings, names)
     known = {pair.name for pair in pairs}
     if unknown := [name for name in settings.partial if name not in known]:
         raise DataError(f"data.partial names {unknown[0]}, which is not in the data.")
     return tuple(sorted(pairs, key=lambda pair: pair.name))
+
+
+def layout_of(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> str:
+    """Name of the layout of a data folder: as set, or by what lies in it.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder.
+    SettingsError
+        If there is no such layout.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder.resolve().name}.")
+    layout = settings.layout or recognise(folder, settings, classes)
+    if layout not in LAYOUTS:
+        raise SettingsError(f"data.layout is one of {', '.join(LAYOUTS)}, not {layout!r}.")
+    return layout
 
 
 def appearance(image: NDArray[np.float32]) -> str:

@@ -25,7 +25,7 @@ from hf_unet.training.pairs import Pair, Truth
 
 Figures = dict[str, Any]
 
-OnResult = Callable[[Pair, Segmentation], None]
+OnResult = Callable[[Pair, Segmentation, "ImageScores"], None]
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def evaluate(
         Of several processes each scores its share, every pair once, and all get all scores. The
         network must be the same in all.
     on_result : callable, optional
-        ``on_result(pair, result)`` after each.
+        ``on_result(pair, result, scores)`` after each.
     **options
         For `SegmentationNetwork.segment`.
     """
@@ -216,9 +216,10 @@ def evaluate(
     for number in range(rank, len(pairs), processes):
         pair = pairs[number]
         result = model.segment(pair.image, **options)
-        mine.append((number, score(result, pair.truth, pair.name)))
+        scores = score(result, pair.truth, pair.name)
+        mine.append((number, scores))
         if on_result is not None:
-            on_result(pair, result)
+            on_result(pair, result, scores)
     every = mine if processes == 1 else gather_object(mine)
     ordered = [scores for _, scores in sorted(every, key=lambda item: item[0])]
     return Evaluation(model.mask_classes, tuple(ordered), model.multilabel)

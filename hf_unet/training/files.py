@@ -105,6 +105,11 @@ def list_files(
     return files
 
 
+def stem_of(path: Path) -> str:
+    """What a file or a folder is matched by: its name before the ending."""
+    return path.name if path.is_dir() else path.stem
+
+
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Paths by stem.
 
@@ -115,7 +120,7 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        stem = path.name if path.is_dir() else path.stem
+        stem = stem_of(path)
         if stem in found:
             raise DataError(
                 f"The folder {path.parent.name} holds {found[stem].name} and {path.name}: files "

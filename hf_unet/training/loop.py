@@ -148,8 +148,8 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     accelerator.register_for_checkpointing(schedule, progress)
     if resume and (checkpoint := find_checkpoint(output)) is not None:
         accelerator.load_state(str(checkpoint))
-        if accelerator.is_main_process:
-            cut_log(output, progress.step)
+    if resume and accelerator.is_main_process:  # also a run stopped before its first checkpoint
+        cut_log(output, progress.step)
 
     bar = tqdm(
         initial=progress.step,

@@ -13,7 +13,7 @@ from hf_unet.display import displayed
 from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
-from hf_unet.training.evaluation import evaluate, score
+from hf_unet.training.evaluation import ImageScores, evaluate
 from hf_unet.training.membranes import membrane_figures
 from hf_unet.training.pairs import Pair
 from hf_unet.training.samples import Sample
@@ -59,9 +59,9 @@ def measure(
     samples: list[Sample] = []
     sections: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
 
-    def keep(pair: Pair, result: Segmentation) -> None:
+    def keep(pair: Pair, result: Segmentation, scores: ImageScores) -> None:
         if len(samples) < SAMPLES:
-            samples.append(sample(pair, result))
+            samples.append(sample(pair, result, scores))
         if settings.run.membranes:
             sections.append((pair.labels.class_map(), result.mask, result.probabilities[-1]))
 
@@ -90,9 +90,9 @@ def measure(
     return Measured(metrics, tuple(samples))
 
 
-def sample(pair: Pair, result: Segmentation) -> Sample:
+def sample(pair: Pair, result: Segmentation, scores: ImageScores) -> Sample:
     """A picture's worth of one result."""
-    dice = score(result, pair.truth).counts.dice(empty=np.nan)
+    dice = scores.counts.dice(empty=np.nan)
     first = 0 if result.multilabel else 1  # the background is not drawn
     count = len(result.classes)
     return Sample(

@@ -26,6 +26,7 @@ import torch
 from accelerate import Accelerator
 
 from hf_unet.card import render_card
+from hf_unet.exports.files import write_whole
 from hf_unet.pretrained import CONFIG, Repository
 from hf_unet.training.settings import Settings, SettingsError
 from hf_unet.training.splits import Split
@@ -90,18 +91,22 @@ def append_log(output: Path, line: Mapping[str, Any]) -> None:
 
 
 def cut_log(output: Path, step: int) -> None:
-    """Drop the lines after ``step``, which a resumed run is going to write again."""
+    """Drop the lines after ``step``, which a resumed run is going to write again.
+
+    So is a last line that the run was stopped in the middle of.
+    """
     log = output / LOG
     if log.exists():
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        log.write_text("".join(kept), encoding="utf-8")
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        write_whole(log, "".join(kept).encode())
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics.json."""
     text = json.dumps(metrics, indent=2) + "\n"
-    (folder / METRICS).write_text(text, encoding="utf-8")
+    write_whole(folder / METRICS, text.encode())
 
 
 def write_card(repository: Path, metrics: Mapping[str, Any], name: str) -> None:

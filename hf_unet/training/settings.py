@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from hf_unet.exports.files import write_whole
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -236,7 +238,7 @@ class Settings:
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        write_whole(path, (json.dumps(dataclasses.asdict(self), indent=2) + "\n").encode())
 
 
 def read_settings(path: Path, changes: list[str] | None = None) -> Settings:

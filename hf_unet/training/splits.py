@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_unet.exports.files import write_whole
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings
 
@@ -23,7 +24,7 @@ class Split:
             "train": [pair.name for pair in self.train],
             "validation": [pair.name for pair in self.validation],
         }
-        path.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+        write_whole(path, (json.dumps(names, indent=2) + "\n").encode())
 
 
 def hold_out(pairs: Sequence[Pair], settings: DataSettings) -> Split:

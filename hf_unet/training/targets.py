@@ -128,7 +128,7 @@ class Targets:
         context = min(margin, int(wide))
         around = slice(margin - context, len(moved) - margin + context)
         kept = slice(context, context + len(labels))
-        unknown = labels == (UNKNOWN_ID if labels.dtype == np.int32 else UNKNOWN_CLASS)
+        unknown = ~_is_known(labels)
         target = class_of[labels]
         if self.border_width:
             seen = np.maximum(moved[around, around], 0)
@@ -156,17 +156,22 @@ class Targets:
             if self.multilabel:
                 counts += np.stack([(array == value).sum(axis=(0, 1)) for value in (0, 1)], axis=1)
             elif self.border_width:
-                known = array != UNKNOWN_ID
-                parts = interior_and_border(np.maximum(array, 0), self.border_width)[known]
+                parts = interior_and_border(np.maximum(array, 0), self.border_width)
+                parts = parts[_is_known(array)]
                 counts += np.bincount(parts.ravel(), minlength=classes)
             else:
-                unknown = UNKNOWN_ID if array.dtype == np.int32 else UNKNOWN_CLASS
-                known = annotation.class_of[array[array != unknown]]
+                known = annotation.class_of[array[_is_known(array)]]
                 counts += np.bincount(known.ravel(), minlength=classes)
         share = counts / np.maximum(1, counts.sum(axis=-1, keepdims=True))
         # A class of hardly any pixels would decide alone what is learnt.
         weights: NDArray[np.float64] = 1 / (share.shape[-1] * np.maximum(share, 1e-3))
         return weights.T.astype(np.float32)
+
+
+def _is_known(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where instances (int32) or a class map (uint8) say what is there."""
+    known: NDArray[np.bool_] = labels != (UNKNOWN_ID if labels.dtype == np.int32 else UNKNOWN_CLASS)
+    return known
 
 
 def _check_loss(loss: LossSettings, classes: int, multilabel: bool) -> None:
