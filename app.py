@@ -5,13 +5,12 @@ level and is also an endpoint for gradio_client.
 """
 
 import os
-import re
 import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,13 +19,13 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_unet.demo.models import bundled_models, load_model
 from hf_unet.display import displayed, draw_tiles, window_of
-from hf_unet.errors import ImageError, ModelError
+from hf_unet.errors import ImageError
 from hf_unet.images import ScienceImage, read_image
 from hf_unet.instances import separate_touching
 from hf_unet.labels import Labels, read_labels
 from hf_unet.metrics import average_precision, class_counts, scores_per_image
-from hf_unet.model import best_device, load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
@@ -34,7 +33,6 @@ from hf_unet.tiles import mirror_indices
 from hf_unet.weight_map import instance_distances, weight_map_from_distances
 
 HERE = Path(__file__).resolve().parent
-MODELS = HERE / "models"
 EXAMPLES = HERE / "spaces" / "examples"
 MAX_PIXELS = 100_000_000
 SHOWN_SIDE = 2048
@@ -61,26 +59,6 @@ class Shown:
     name: str
     distances: tuple[NDArray[np.float32], NDArray[np.float32]]
     source: str
-
-
-def bundled_models() -> list[str]:
-    """Names of the models in ``models/``."""
-    return sorted(path.parent.name for path in MODELS.glob("*/config.json"))
-
-
-@lru_cache(maxsize=4)
-def load_model(name: str) -> SegmentationNetwork:
-    """A bundled model by its name, or one of the Hub by ``org/name`` or ``org/name@revision``."""
-    if name in bundled_models():
-        return load_network(MODELS / name, device=best_device())
-    repository, _, revision = (name or "").strip().partition("@")
-    # A visitor names repositories of the Hub, never folders of this machine.
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository) or os.path.exists(repository):
-        known = ", ".join(bundled_models())
-        raise ModelError(f"There is no model {name!r}. Choose {known}, or org/name on the Hub.")
-    # Nor is a Space's own token lent to its visitors.
-    token = False if "SPACE_ID" in os.environ else None
-    return load_network(repository, revision=revision or None, token=token, device=best_device())
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

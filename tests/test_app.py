@@ -17,6 +17,7 @@ from PIL import Image
 
 import app
 from hf_unet import UNet, boundary_weight_map
+from hf_unet.demo import models
 from hf_unet.instances import separate_touching
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
@@ -28,7 +29,7 @@ TRUTH = app.EXAMPLES / "nuclei_truth.tif"
 @pytest.fixture(scope="module")
 def expected():
     """What the library itself says of the example: the result and the Dice per class."""
-    model = UNet.from_pretrained(app.MODELS / "nuclei")
+    model = UNet.from_pretrained(models.MODELS / "nuclei")
     result = model.segment(IMAGE)
     truth = read_labels(TRUTH, model.mask_classes).class_map()
     return result, dice_per_class(truth, result.mask)
@@ -131,7 +132,7 @@ def test_truth_that_overlaps_is_scored_and_the_map_is_of_the_prediction(tmp_path
     UNet(
         classes=("cell", "nucleus"), multilabel=True, base_channels=2, depth=2, in_channels=1
     ).save_pretrained(tmp_path / "overlapping")
-    monkeypatch.setattr(app, "MODELS", tmp_path)
+    monkeypatch.setattr(models, "MODELS", tmp_path)
     stack = np.zeros((2, 40, 50), np.uint8)
     stack[0, 5:30, 5:30] = stack[1, 10:20, 10:20] = 255
     tifffile.imwrite(tmp_path / "truth.tif", stack, photometric="minisblack")

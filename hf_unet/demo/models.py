@@ -1,0 +1,65 @@
+"""Any model by its name: those in ``models/`` beside the package, and those of the Hub."""
+
+from pathlib import Path
+
+from hf_unet.demo.hub_models import HubListings, load_hub_model
+from hf_unet.demo.model_cache import ModelCache
+from hf_unet.demo.model_names import parse_hub_name
+from hf_unet.demo.zero_gpu import on_zero_gpu
+from hf_unet.errors import ModelError
+from hf_unet.model import best_device, load_network
+from hf_unet.network import SegmentationNetwork
+from hf_unet.pretrained import CONFIG, WEIGHTS
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout or the Space's folder, in which hf_unet/, models/ and spaces/ lie."""
+
+MODELS = ROOT / "models"
+
+MEMORY = 1_500_000_000
+"""Bytes of weights to keep in memory; the five bundled networks take 90 million."""
+
+_cache = ModelCache(MEMORY)
+_listings = HubListings()
+
+
+def bundled_models() -> list[str]:
+    """Names of the models in ``models/``, in the order of the alphabet."""
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{CONFIG}"))
+
+
+def load_model(name: str | None) -> SegmentationNetwork:
+    """A network by the name that a visitor chose or typed; loaded once, then kept for a while.
+
+    Parameters
+    ----------
+    name : str or None
+        Of a bundled model; or ``org/name`` or ``org/name@revision`` on the Hub, or the address
+        of such a page. A branch is looked up again every ten minutes, as it may have moved.
+
+    Returns
+    -------
+    SegmentationNetwork
+        On the fastest device here; on ZeroGPU on the CPU, from where each call moves it. It is
+        shared by all who ask for it: do not change it.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, it is not of this library, it may not be read, it is larger
+        than the demo loads, or the Hub cannot be reached; each has its sentence.
+    """
+    device = "cpu" if on_zero_gpu() else best_device()
+    if name in (known := bundled_models()):
+        folder = MODELS / name
+        # A model that was trained anew and copied here is another one.
+        dates = tuple((folder / file).stat().st_mtime_ns for file in (CONFIG, WEIGHTS))
+        return _cache.get((folder, dates), lambda: load_network(folder, device=device))
+    if "/" not in (name or ""):
+        raise ModelError(
+            f"There is no model {name!r}. Choose {', '.join(known)}, or org/name on the Hub."
+        )
+    wanted = parse_hub_name(name)
+    listing = _listings.find(wanted)
+    key = (wanted.repository, listing.commit)
+    return _cache.get(key, lambda: load_hub_model(wanted, listing, device))
