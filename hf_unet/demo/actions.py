@@ -1,0 +1,185 @@
+"""What happens when something on the page is touched. Each function stands for one event."""
+
+import tempfile
+import uuid
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from hf_unet.demo import tile_lab, weight_lab
+from hf_unet.demo.examples import IMAGE, TRUTH, opening
+from hf_unet.demo.models import load_model
+from hf_unet.demo.parts import NO_TRUTH
+from hf_unet.demo.segmenting import JOBS, segment_upload, segmentation_scene, with_truth
+from hf_unet.demo.shown import KEPT, Shown, described, shown_of
+from hf_unet.demo.uploads import MOST_PAGES, pages_of
+from hf_unet.demo.words import class_table, findings, with_sentences
+from hf_unet.errors import ImageError
+from hf_unet.seams import compare_stitchings
+from hf_unet.tiles import TilePlan
+
+Described = dict[str, object]
+
+
+def visitor_of(request: gr.Request | None) -> str:
+    """Who asks: one page of one browser."""
+    return str(getattr(request, "session_hash", None) or "")
+
+
+@with_sentences
+def segment(
+    image: str | None,
+    truth: str | None,
+    model: str,
+    page: float | None,
+    request: gr.Request,
+    progress: Any = gr.Progress(),  # noqa: B008  gradio finds it here
+) -> tuple[str, Described, str, list[list[str]]]:
+    """Segment what was uploaded: token, scene, words and table."""
+    token = segment_upload(
+        image,
+        truth,
+        model,
+        page,
+        visitor=visitor_of(request),
+        progress=lambda done, total: progress((done, total), unit="tiles"),
+    )
+    return token, *show_segmentation(token)
+
+
+@with_sentences
+def open_example() -> tuple[Any, ...]:
+    """What the page opens with: the result of an example, and its files as if dropped."""
+    token = opening()
+    return (
+        token,
+        *show_segmentation(token),
+        *take_image(str(IMAGE), None, str(TRUTH)),
+    )
+
+
+@with_sentences
+def attach_truth(
+    token: str | None, truth: str | None
+) -> tuple[str | None, Described | None, str, list[list[str]]]:
+    """Another ground truth, or none, beside what is shown; nothing is segmented again."""
+    if token is None:
+        return None, None, "", []
+    token = with_truth(token, truth)
+    return token, *show_segmentation(token)
+
+
+def take_image(image: str | None, token: str | None, truth: str | None) -> list[Any]:
+    """A file was dropped: it is the image now, and the place is free for the next one.
+
+    The ground truth that the last image was judged by does not stay for this one.
+    """
+    if token is not None and KEPT.holds(token) and KEPT.get(token).labels is not None:
+        truth = None
+    pages = min(pages_of(image), MOST_PAGES) if image else 1
+    slider = gr.Slider(maximum=max(2, pages), value=1, visible=pages > 1)
+    return [_dropped("Image", image), image, slider, *take_truth(truth)]
+
+
+def take_truth(truth: str | None) -> list[Any]:
+    """A file was dropped, or put away: it is the ground truth now."""
+    place = _dropped("Ground truth", truth) if truth else gr.File(value=None, label=NO_TRUTH)
+    return [place, truth, gr.Button(visible=truth is not None)]
+
+
+def _dropped(label: str, path: str | None) -> gr.File:
+    return gr.File(value=None, label=f"{label}: {Path(path).name}" if path else label)
+
+
+def show_segmentation(token: str) -> tuple[Described, str, list[list[str]]]:
+    """Scene, words and table of a result."""
+    shown = shown_of(token)
+    scene = described(token, "segment", shown.scene("segment", segmentation_scene))
+    return scene, findings(shown), class_table(shown)
+
+
+def stop(request: gr.Request) -> None:
+    """Stop this visitor's segmentation before its next tile."""
+    JOBS.stop(visitor_of(request))
+
+
+@with_sentences
+def show_weights(token: str | None, w0: float, sigma: float) -> tuple[Described, str]:
+    """The weight-map lab's scene and words."""
+    shown = shown_of(token)
+    scene = weight_lab.weight_scene(shown, w0, sigma)
+    return described(str(token), "weights", scene), weight_lab.weight_words(shown)
+
+
+@with_sentences
+def save_weights(token: str | None, w0: float, sigma: float) -> str:
+    """The weight map as a TIFF to download."""
+    shown = shown_of(token)
+    path = new_file(f"{Path(shown.name).stem}-weight-map.tif")
+    path.write_bytes(weight_lab.weight_tiff(shown, w0, sigma))
+    return str(path)
+
+
+@with_sentences
+def show_tiles(token: str | None, side: str) -> tuple[Described, None, str]:
+    """The overlap-tile lab's scene and words, before a pixel was clicked."""
+    shown = shown_of(token)
+    plan = lab_plan(shown, side)
+    shown.scenes["tiles"] = scene = tile_lab.tile_scene(shown, plan)
+    return described(str(token), "tiles", scene), None, tile_lab.tile_words(plan, 0, 0)
+
+
+@with_sentences
+def click_tile(
+    token: str | None, side: str, event: gr.EventData
+) -> tuple[Described, Described, str]:
+    """The tile that decides the clicked pixel, and what that pixel can depend on."""
+    shown = shown_of(token)
+    plan = lab_plan(shown, side)
+    x, y = tile_lab.pixel_of(plan, int(event.x), int(event.y))
+    shown.scenes["tiles"] = tiles = tile_lab.tile_scene(shown, plan, x, y)
+    shown.scenes["seen"] = seen = tile_lab.seen_scene(shown, x, y)
+    words = tile_lab.tile_words(plan, x, y)
+    return described(str(token), "tiles", tiles), described(str(token), "seen", seen), words
+
+
+def lab_plan(shown: Shown, side: str) -> TilePlan:
+    """The tiles that were used, or such of another side."""
+    plan = shown.result.plan
+    if not side.isdecimal():
+        return plan
+    return load_model(shown.model).plan(plan.height, plan.width, int(side))
+
+
+@with_sentences
+def compare_seams(token: str | None) -> tuple[Described, list[list[str]]]:
+    """Three ways to put tiles together against the image in one piece."""
+    shown = shown_of(token)
+    ways = compare_stitchings(load_model(shown.model), shown.result.image)
+    if ways[0].tiles == 1:
+        raise ImageError("This image is too small to cut: it is one tile.")
+    shown.scenes["seams"] = scene = tile_lab.seam_scene(shown, ways)
+    return described(str(token), "seams", scene), tile_lab.seam_table(ways)
+
+
+@with_sentences
+def download(token: str | None) -> str:
+    """Everything about the image segmented last, as one zip."""
+    shown = shown_of(token)
+    archive = new_file(f"{Path(shown.name).stem}-segmented.zip")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file,
+    ):
+        for path in sorted(shown.result.save(folder).iterdir()):
+            file.write(path, path.name)
+    return str(archive)
+
+
+def new_file(name: str) -> Path:
+    """A place for a file to download, in Gradio's own folder, which it empties by itself."""
+    place = Path(gr.utils.get_upload_folder()) / uuid.uuid4().hex
+    place.mkdir(parents=True)
+    return place / name

@@ -1,0 +1,38 @@
+// Where one looks: image pixel (x, y) at the canvas's upper left corner, screen pixels to an image pixel.
+
+const LARGEST_SCALE = 64;
+
+function fitCamera(scene, box) {
+  const scale = Math.min(box.width / scene.width, box.height / scene.height);
+  return {
+    scale,
+    x: (scene.width - box.width / scale) / 2,
+    y: (scene.height - box.height / scale) / 2,
+  };
+}
+
+// Zoom about a point of the canvas, which stays where it is.
+function zoomCamera(camera, scene, box, factor, at) {
+  const smallest = Math.min(fitCamera(scene, box).scale, 1) / 2;
+  const scale = Math.min(LARGEST_SCALE, Math.max(smallest, camera.scale * factor));
+  return {
+    scale,
+    x: camera.x + at.x / camera.scale - at.x / scale,
+    y: camera.y + at.y / camera.scale - at.y / scale,
+  };
+}
+
+// The image's middle never leaves the canvas, so that it cannot be lost from sight.
+function panCamera(camera, scene, box, dx, dy) {
+  const keep = (value, length, side) => Math.min(Math.max(value, -side / camera.scale + length * 0.1), length * 0.9);
+  return {
+    ...camera,
+    x: keep(camera.x - dx / camera.scale, scene.width, box.width),
+    y: keep(camera.y - dy / camera.scale, scene.height, box.height),
+  };
+}
+
+const pixelUnder = (camera, point) => ({
+  x: Math.floor(camera.x + point.x / camera.scale),
+  y: Math.floor(camera.y + point.y / camera.scale),
+});

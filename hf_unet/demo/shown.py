@@ -1,0 +1,114 @@
+"""What one person's page shows: a result, its ground truth, and the scenes made of them."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_unet.demo.scenes import Scene
+from hf_unet.demo.store import Store
+from hf_unet.errors import ImageError
+from hf_unet.instances import separate_touching
+from hf_unet.labels import Labels
+from hf_unet.segmentation import Segmentation
+from hf_unet.weight_map import instance_distances
+
+KEPT_BYTES = 1_500_000_000
+"""Memory for what pages show, of all visitors together. A 512 x 512 result takes about 6 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One result and what a page needs to show it.
+
+    Attributes
+    ----------
+    result : Segmentation
+    labels : Labels or None
+        The ground truth, in the classes of the result.
+    model : str
+        Name of the model as the page knows it.
+    name : str
+        File name of the image, without its folder.
+    scenes : dict of str to Scene
+        What viewers look at, by the name of their place on the page.
+    """
+
+    result: Segmentation
+    labels: Labels | None
+    model: str
+    name: str
+    scenes: dict[str, Scene] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def predicted(self) -> bool:
+        """Whether objects are those of the prediction, for want of a ground truth that has them.
+
+        Classes that overlap have no one object to a pixel; there the prediction has settled it.
+        """
+        return self.labels is None or self.labels.kind == "multilabel"
+
+    @cached_property
+    def instances(self) -> NDArray[np.int32]:
+        """Objects of truth, or else prediction; those that touch are parted, as in training."""
+        if self.labels is None or self.predicted:
+            return separate_touching(self.result.instances)
+        return separate_touching(self.labels.instances())
+
+    @cached_property
+    def distances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """d1 and d2 of equation 2, in pixels."""
+        return instance_distances(self.instances)
+
+    def scene(self, place: str, make: Callable[["Shown"], Scene]) -> Scene:
+        """The scene of a place, made at the first asking."""
+        with self.lock:
+            if place not in self.scenes:
+                self.scenes[place] = make(self)
+            return self.scenes[place]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all arrays, each counted once."""
+        result = self.result
+        arrays: list[NDArray[np.generic]] = [result.image, result.probabilities, result.mask]
+        if result.evidence is not None:
+            arrays.append(result.evidence)
+        for scene in list(self.scenes.values()):
+            arrays += [layer.data for layer in scene.layers]
+        # Instances and distances are made when they are first asked for.
+        height, width = result.image.shape[1:]
+        whole = {id(a if a.base is None else a.base): a.nbytes for a in arrays}
+        return sum(whole.values()) + 16 * height * width
+
+
+KEPT: Store[Shown] = Store(
+    KEPT_BYTES,
+    gone="This result is no longer kept here: memory is shared, and newer results took its place. "
+    "Segment the image again.",
+)
+
+
+def shown_of(token: str | None) -> Shown:
+    """What a page shows, by its token; `ImageError` if it shows nothing yet."""
+    if not token:
+        raise ImageError("Segment an image first.")
+    return KEPT.get(token)
+
+
+def described(token: str, place: str, scene: Scene) -> dict[str, object]:
+    """A scene as a viewer takes it."""
+    return scene.described(f"{token}/{place}")
+
+
+def scene_of(name: str) -> Scene:
+    """The scene that `described` named."""
+    token, _, place = name.partition("/")
+    scenes = KEPT.get(token).scenes
+    if place not in scenes:
+        raise ImageError("There is no such picture. Segment the image again.")
+    return scenes[place]

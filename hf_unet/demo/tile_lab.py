@@ -1,0 +1,201 @@
+"""The overlap-tile lab: the paper's figure 2 on the image at hand, and what a pixel depends on."""
+
+import numpy as np
+
+from hf_unet.demo.scenes import Layer, Scene, image_layer
+from hf_unet.demo.segmenting import image_of
+from hf_unet.demo.shown import Shown
+from hf_unet.display import BLUE, YELLOW
+from hf_unet.seams import Stitching
+from hf_unet.tiles import Tile, TilePlan, mirror_indices, read_tile
+
+LARGEST_SIDE = 4096
+"""Of the mirrored image; a larger one is thinned, since it only shows where tiles lie."""
+
+ORANGE = (230, 97, 0)
+
+
+def css(color: tuple[int, int, int]) -> str:
+    """(r, g, b), 0 .. 255, as "#rrggbb".
+
+    Examples
+    --------
+    >>> css((0, 128, 255))
+    '#0080ff'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None = None) -> Scene:
+    """The mirrored image, what each tile decides, and the tile that decides a pixel.
+
+    Parameters
+    ----------
+    shown : Shown
+    plan : TilePlan
+        Of the image, with the network's margin.
+    x, y : int, optional
+        A pixel of the image. None: the first.
+    """
+    factor = thinning(plan)
+    tile = tile_at(plan, x or 0, y or 0)
+    boxes = [
+        _box(t.rows.start, t.columns.start, t.rows.stop, t.columns.stop, YELLOW, plan)
+        for t in plan.tiles
+    ]
+    top, left = tile.rows.read, tile.columns.read
+    boxes.append(_box(top, left, top + plan.side[0], left + plan.side[1], BLUE, plan, 3))
+    boxes.append(
+        _box(
+            tile.rows.start, tile.columns.start, tile.rows.stop, tile.columns.stop, YELLOW, plan, 4
+        )
+    )
+    if x is not None and y is not None:
+        seen = plan.margin
+        boxes.append(_box(y - seen, x - seen, y + seen + 1, x + seen + 1, ORANGE, plan, 2))
+    legend = [
+        {"label": "what a tile decides (clicked one: bold)", "color": css(YELLOW)},
+        {"label": "what the network is shown for it", "color": css(BLUE)},
+        {"label": "what the clicked pixel can depend on", "color": css(ORANGE)},
+    ]
+    return Scene(
+        (_mirrored(shown),),
+        "mirrored " + image_of(shown),
+        {
+            "boxes": boxes,
+            "clicks": True,
+            "legend": legend,
+            "origin": {"x": plan.margin // factor, "y": plan.margin // factor},
+            "look": "tiles",
+        },
+    )
+
+
+def _mirrored(shown: Shown) -> Layer:
+    before = shown.scenes.get("tiles")
+    if before is not None:
+        return before.layers[0]
+    plan, image, factor = shown.result.plan, shown.result.image, thinning(shown.result.plan)
+    rows = mirror_indices(-plan.margin, plan.height + 2 * plan.margin, plan.height)[::factor]
+    columns = mirror_indices(-plan.margin, plan.width + 2 * plan.margin, plan.width)[::factor]
+    return image_layer(np.asarray(image)[:3, rows[:, None], columns])
+
+
+def thinning(plan: TilePlan) -> int:
+    """Pixels of the mirrored image for one of the picture."""
+    return -(-(max(plan.height, plan.width) + 2 * plan.margin) // LARGEST_SIDE)
+
+
+def pixel_of(plan: TilePlan, x: int, y: int) -> tuple[int, int]:
+    """The image pixel clicked in the mirrored picture; of a click in the margin the nearest."""
+    factor = thinning(plan)
+    return (
+        min(max(x * factor - plan.margin, 0), plan.width - 1),
+        min(max(y * factor - plan.margin, 0), plan.height - 1),
+    )
+
+
+def tile_at(plan: TilePlan, x: int, y: int) -> Tile:
+    """The tile that decides a pixel."""
+    return next(
+        tile
+        for tile in plan.tiles
+        if tile.rows.start <= y < tile.rows.stop and tile.columns.start <= x < tile.columns.stop
+    )
+
+
+def seen_scene(shown: Shown, x: int, y: int) -> Scene:
+    """What a pixel can depend on: it and the margin around it, mirrored where the image ends."""
+    margin = shown.result.plan.margin
+    side = 2 * margin + 1
+    image = shown.result.image
+    seen = read_tile(np.asarray(image)[:3], y - margin, x - margin, side, side)
+    layer = image_layer(seen.astype(image.dtype) if image.dtype.itemsize <= 2 else seen)
+    height, width = image.shape[1:]
+    top, left = margin - y, margin - x
+    boxes = [
+        {
+            "top": margin,
+            "left": margin,
+            "bottom": margin + 1,
+            "right": margin + 1,
+            "color": css(ORANGE),
+            "width": 2,
+        }
+    ]
+    if top > 0 or left > 0 or top + height < side or left + width < side:
+        boxes.append(
+            {
+                "top": top,
+                "left": left,
+                "bottom": top + height,
+                "right": left + width,
+                "color": css(YELLOW),
+            }
+        )
+    settings = {
+        "boxes": boxes,
+        "origin": {"x": margin - x, "y": margin - y},
+        "legend": [
+            {"label": f"pixel x {x}, y {y}", "color": css(ORANGE)},
+            {"label": "edge of the image; beyond it, mirrored", "color": css(YELLOW)},
+        ],
+        "look": "seen",
+    }
+    return Scene((layer,), f"seen {x} {y} " + image_of(shown), settings)
+
+
+def tile_words(plan: TilePlan, x: int, y: int) -> str:
+    """The clicked pixel's tile, in numbers."""
+    tile = tile_at(plan, x, y)
+    number = plan.tiles.index(tile) + 1
+    return (
+        f"Pixel x {x}, y {y} is decided by tile **{number} of {len(plan.tiles)}**, which decides "
+        f"rows {tile.rows.start} to {tile.rows.stop - 1} and columns {tile.columns.start} to "
+        f"{tile.columns.stop - 1}, and is shown {plan.side[1]} x {plan.side[0]} pixels. Tiles lie "
+        f"{plan.step[1]} x {plan.step[0]} pixels apart, a multiple of the network's pooling grid."
+    )
+
+
+def _box(
+    top: int,
+    left: int,
+    bottom: int,
+    right: int,
+    color: tuple[int, int, int],
+    plan: TilePlan,
+    width: float = 1.5,
+) -> dict[str, object]:
+    margin, factor = plan.margin, thinning(plan)
+    edges = {"top": top, "left": left, "bottom": bottom, "right": right}
+    return {name: (edge + margin) / factor for name, edge in edges.items()} | {
+        "color": css(color),
+        "width": width,
+    }
+
+
+def seam_scene(shown: Shown, ways: tuple[Stitching, ...]) -> Scene:
+    """The image, and for each way of stitching the pixels whose class it changed."""
+    height, width = ways[0].changed.shape
+    layers = [image_layer(np.asarray(shown.result.image)[:, :height, :width])]
+    panes = []
+    for number, way in enumerate(ways):
+        settings = {"names": ["", way.name], "colors": ["#000000", css(ORANGE)], "first": 1}
+        key = f"way{number}"
+        layers.append(Layer(key, "indices", way.name, way.changed.astype(np.uint8)[None], settings))
+        panes.append(["image", key])
+    return Scene(tuple(layers), "seams " + image_of(shown), {"panes": panes, "look": "seams"})
+
+
+def seam_table(ways: tuple[Stitching, ...]) -> list[list[str]]:
+    """A row for each way: tiles, step, largest difference, pixels that changed their class."""
+    return [
+        [
+            way.name,
+            str(way.tiles),
+            " x ".join(str(step) for step in reversed(way.step)),
+            f"{way.largest_difference:.2g}",
+            f"{int(way.changed.sum()):,} ({way.changed.mean():.2%})",
+        ]
+        for way in ways
+    ]

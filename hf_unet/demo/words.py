@@ -1,0 +1,63 @@
+"""What was read and found, in the page's words and tables."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import gradio as gr
+import numpy as np
+
+from hf_unet.demo.segmenting import Stopped
+from hf_unet.demo.shown import Shown
+from hf_unet.metrics import class_counts, scores_per_image
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def with_sentences(function: Function) -> Function:
+    """Show what the library has to say of bad input in the page, in place of a stack trace."""
+
+    @wraps(function)
+    def shown(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except Stopped as stopped:
+            raise gr.Error(
+                str(stopped), duration=4, title="Stopped", print_exception=False
+            ) from stopped
+        except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+    return shown  # type: ignore[return-value]
+
+
+def findings(shown: Shown) -> str:
+    """What was read and found, in a few sentences."""
+    result, plan = shown.result, shown.result.plan
+    image, count = result.image, len(shown.result.objects.class_of)
+    channels = "channel" if len(image) == 1 else "channels"
+    of_pages = f", page {image.page + 1} of {image.pages}" if image.pages > 1 else ""
+    tiles = "tile" if len(plan.tiles) == 1 else "tiles"
+    words = (
+        f"**{shown.name}**: {plan.width} x {plan.height} pixels, {len(image)} {channels} of "
+        f"{image.bit_depth} bits{of_pages}. **Found:** {count:,} instances, in {len(plan.tiles)} "
+        f"{tiles} of {plan.side[1]} x {plan.side[0]} pixels, margin {plan.margin}."
+    )
+    if shown.labels is not None:
+        words += f" **Ground truth:** {shown.labels.found}."
+    return words
+
+
+def class_table(shown: Shown) -> list[list[str]]:
+    """Rows of class, area, share of the image, Dice and IoU (a dash without ground truth)."""
+    result, labels = shown.result, shown.labels
+    total = result.plan.height * result.plan.width
+    rows = [
+        [name, f"{area:,}", f"{area / total:.1%}", "-", "-"] for name, area in result.areas.items()
+    ]
+    if labels is not None:
+        truth = labels.stack() if result.multilabel else labels.class_map()
+        scores = scores_per_image([class_counts(truth, result.mask, len(result.classes))])
+        for row, dice, iou in zip(rows, scores.dice, scores.iou, strict=True):
+            row[3:] = ["absent" if np.isnan(v) else f"{v:.4f}" for v in (dice, iou)]
+    return rows
