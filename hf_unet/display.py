@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_unet.colors import PALETTE, rgb
+from hf_unet.metrics.confusion import INVENTED, MISSED, MISTAKEN, RIGHT
+from hf_unet.metrics.matching import ObjectMatches
+from hf_unet.metrics.warping import WarpingMark
 from hf_unet.tiles import TilePlan, tile_outlines
+
+Color = tuple[int, int, int]
 
 WINDOW = (0.5, 99.8)
 """Percentiles of the intensities that are shown as black and as white."""
@@ -62,7 +69,7 @@ def draw_classes(
     return drawn.round().astype(np.uint8)
 
 
-def inner_edges(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
+def inner_edges(instances: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels of an instance that have a 4-neighbour outside it.
 
     Examples
@@ -128,3 +135,118 @@ def _draw_box(
         (slice(top, bottom), slice(max(left, right - thick), right)),
     ):
         picture[rows, columns] = color
+
+
+CONFUSION_COLORS: dict[int, tuple[str, Color]] = {
+    RIGHT: ("right", (200, 200, 200)),
+    MISSED: ("missed", rgb(PALETTE[6])),
+    INVENTED: ("invented", rgb(PALETTE[5])),
+    MISTAKEN: ("one class for another", rgb(PALETTE[4])),
+}
+"""Names and colours of a confusion map's values: the palette's last, which few classes reach."""
+
+
+def draw_confusion(
+    picture: NDArray[np.uint8], confusion: NDArray[np.uint8], opacity: float = 1.0
+) -> NDArray[np.uint8]:
+    """Colour a picture by where a mask is right, what it misses and what it invents.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+    confusion : (H, W) uint8 array
+        A map of `hf_unet.metrics.confusion_map`, or a plane of ``class_confusion`` for one class.
+    opacity : float
+        0 .. 1.
+
+    Returns
+    -------
+    A copy, in the colours of `CONFUSION_COLORS`.
+    """
+    marked = [(confusion == value, color) for value, (_, color) in CONFUSION_COLORS.items()]
+    return draw_classes(picture, marked, None, opacity)
+
+
+MATCH_COLORS: dict[str, Color] = {
+    "matched": (255, 255, 255),
+    "missed": CONFUSION_COLORS[MISSED][1],
+    "invented": CONFUSION_COLORS[INVENTED][1],
+    "split": rgb(PALETTE[4]),
+    "merged": rgb(PALETTE[3]),
+}
+"""Names and colours of the outlines of `draw_matches`."""
+
+
+def draw_matches(
+    picture: NDArray[np.uint8],
+    truth: NDArray[Any],
+    prediction: NDArray[Any],
+    matches: ObjectMatches,
+) -> NDArray[np.uint8]:
+    """Outline each object by what became of it.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+    truth, prediction : (H, W) integer arrays
+        Instance ids, 0 is background.
+    matches : ObjectMatches
+        Of these two, as `hf_unet.metrics.match_objects` gives it.
+
+    Returns
+    -------
+    A copy with the outlines of predicted objects (matched, invented, merged) and of true ones
+    (missed, split), in the colours of `MATCH_COLORS`; a later one of these covers an earlier.
+    """
+    drawn = picture.copy()
+    for name, labels, ids in (
+        ("matched", prediction, matches.pairs[:, 1]),
+        ("missed", truth, matches.missed),
+        ("invented", prediction, matches.invented),
+        ("split", truth, matches.split),
+        ("merged", prediction, matches.merged),
+    ):
+        chosen = np.where(np.isin(labels, ids), labels, 0)
+        drawn[inner_edges(chosen)] = MATCH_COLORS[name]
+    return drawn
+
+
+MARK_COLORS: dict[str, Color] = {
+    "split": rgb(PALETTE[4]),
+    "merge": rgb(PALETTE[5]),
+    "object addition": rgb(PALETTE[0]),
+    "object deletion": rgb(PALETTE[6]),
+    "hole addition": rgb(PALETTE[3]),
+    "hole deletion": rgb(PALETTE[2]),
+}
+"""Colours of the rings of `draw_marks`, by the kind of the error."""
+
+SMALLEST_RING = 7
+"""Pixels from the centre of a mark to its ring."""
+
+
+def draw_marks(
+    picture: NDArray[np.uint8], marks: Sequence[WarpingMark], factor: int = 1
+) -> NDArray[np.uint8]:
+    """Draw a ring around each topological error: splits, merges, objects and holes.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+        The image, thinned by ``factor``.
+    marks : sequence of WarpingMark
+        ``warping_errors(...).marks``, in pixels of the image.
+    factor : int
+        Pixels of the image for one of the picture.
+
+    Returns
+    -------
+    A copy, the rings in the colours of `MARK_COLORS`, the largest errors on top.
+    """
+    drawn = np.ascontiguousarray(picture).copy()
+    thick = max(1, max(drawn.shape[:2]) // 512)
+    for mark in reversed(marks):
+        centre = (round(mark.column / factor), round(mark.row / factor))
+        radius = round(mark.radius / factor) + SMALLEST_RING
+        cv2.circle(drawn, centre, radius, MARK_COLORS[mark.kind], thick)
+    return drawn

@@ -65,6 +65,10 @@ class UNet(SegmentationNetwork):
     test_time_averaging : bool
         Average the probabilities over the eight flips and quarter turns of the image, at eight
         times the cost; the paper averaged seven rotations.
+    calibration : sequence of (slope, intercept), optional
+        Of each class of a mask, by which its log-odds are calibrated for
+        ``Segmentation.expected_dice``, and for nothing else; None for a class without. None: the
+        network makes no such estimate.
 
     Raises
     ------
@@ -100,6 +104,7 @@ class UNet(SegmentationNetwork):
         seed_depth: float = 0.0,
         seed_area: int = 0,
         test_time_averaging: bool = False,
+        calibration: Sequence[Sequence[float] | None] | None = None,
     ) -> None:
         super().__init__(
             in_channels=in_channels,
@@ -114,6 +119,7 @@ class UNet(SegmentationNetwork):
             seed_depth=seed_depth,
             seed_area=seed_area,
             test_time_averaging=test_time_averaging,
+            calibration=calibration,
         )
         _check_whole("base_channels", base_channels, at_least=1, at_most=4096)
         _check_whole("depth", depth, at_least=1, at_most=8)

@@ -9,6 +9,7 @@ import json
 import operator
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hf_unet.averaging import average_over_symmetries
+from hf_unet.calibration import checked_calibration
 from hf_unet.card import render_card
 from hf_unet.colors import default_colors, is_color
 from hf_unet.errors import ImageError, ModelError
@@ -71,6 +73,7 @@ class SegmentationNetwork(
         seed_depth: float,
         seed_area: int,
         test_time_averaging: bool,
+        calibration: Sequence[Sequence[float] | None] | None,
     ) -> None:
         super().__init__()
         if not _is_whole(in_channels) or not 1 <= in_channels <= 4096:
@@ -124,6 +127,7 @@ class SegmentationNetwork(
         self.test_time_averaging = _true_or_false("test_time_averaging", test_time_averaging)
         self.thresholds = self._checked_thresholds(thresholds)
         self.colors = self._checked_colors(colors)
+        self.calibration = checked_calibration(calibration, len(self.mask_classes))
 
     def _checked_thresholds(self, thresholds: Sequence[float] | None) -> tuple[float, ...] | None:
         if thresholds is None:
@@ -199,11 +203,13 @@ class SegmentationNetwork(
         return {
             "model_class": type(self).__name__,
             "hf_unet_version": __version__,
-            **{
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in arguments.items()
-            },
+            **{name: _as_json(value) for name, value in arguments.items()},
         }
+
+    @property
+    def config_text(self) -> str:
+        """The text of ``config.json``."""
+        return json.dumps(self.config, indent=2) + "\n"
 
     # --- images to masks -----------------------------------------------------------------------
 
@@ -271,7 +277,10 @@ class SegmentationNetwork(
         finally:
             for module in training:  # each by itself: some layers may have been frozen
                 module.training = True
-        return self.interpret(probabilities, source, plan)
+        result = self.interpret(probabilities, source, plan)
+        if averaging != self.test_time_averaging:  # what was calibrated are other probabilities
+            result = replace(result, calibration=None)
+        return result
 
     def interpret(
         self, probabilities: NDArray[np.float32], image: ScienceImage, plan: TilePlan
@@ -303,6 +312,7 @@ class SegmentationNetwork(
             seed_threshold=self.seed_threshold,
             seed_depth=self.seed_depth,
             seed_area=self.seed_area,
+            calibration=self.calibration,
         )
 
     def plan(self, height: int, width: int, tile: int | None = None) -> TilePlan:
@@ -406,7 +416,7 @@ class SegmentationNetwork(
         card = str(self.generate_model_card(**options))
         tensors = {name: value.contiguous().cpu() for name, value in self.state_dict().items()}
         weights = save(tensors, metadata={"format": "pt"})
-        text = json.dumps(self.config, indent=2) + "\n"
+        text = self.config_text
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / WEIGHTS, weights)
         write_whole(folder / CONFIG, text.encode())
@@ -487,6 +497,10 @@ class SegmentationNetwork(
         return model.eval()
 
 
+LATER: dict[str, Any] = {"calibration": None}
+"""Arguments younger than the first version, and what a config.json without them means."""
+
+
 def _parameters(network: type[SegmentationNetwork]) -> list[str]:
     return [name for name in inspect.signature(network.__init__).parameters if name != "self"]
 
@@ -517,7 +531,7 @@ def _arguments(
     network: type[SegmentationNetwork], config: dict[str, Any], title: str
 ) -> dict[str, Any]:
     names = _parameters(network)
-    if missing := [name for name in names if name not in config]:
+    if missing := [name for name in names if name not in LATER | config]:
         raise ModelError(
             f"The {CONFIG} of {title} lacks {missing[0]!r}. Save the model again with "
             "save_pretrained."
@@ -529,7 +543,11 @@ def _arguments(
             f"not know; it was written by version {config.get('hf_unet_version', 'unknown')}. "
             "Upgrade with `pip install --upgrade hf-unet`."
         )
-    return {name: config[name] for name in names}
+    return {name: (LATER | config)[name] for name in names}
+
+
+def _as_json(value: Any) -> Any:
+    return [_as_json(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _positive(what: str, value: Any) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_unet import exports
+from hf_unet.calibration import Calibration, expected_dice, log_odds_counts
 from hf_unet.colors import rgb
 from hf_unet.display import displayed, draw_classes
 from hf_unet.exports.files import write_whole
@@ -110,6 +111,8 @@ class Segmentation:
         Pixels by which a seed lies deeper inside than the way to a deeper one; 0: any.
     seed_area : int
         Seeds of fewer pixels were left out.
+    calibration : tuple of K (slope, intercept), or None
+        Of the network's probabilities, see `hf_unet.calibration`; None for a class without.
     """
 
     mask: NDArray[Any]
@@ -124,6 +127,7 @@ class Segmentation:
     seed_threshold: float | None = None
     seed_depth: float = 0.0
     seed_area: int = 0
+    calibration: Calibration | None = None
 
     @property
     def instances(self) -> NDArray[np.int32]:
@@ -172,6 +176,33 @@ class Segmentation:
         """(H, W) bool array: where the class of this index is."""
         plane: NDArray[np.bool_] = self.mask[index] if self.multilabel else self.mask == index
         return plane
+
+    def class_probabilities(self, index: int) -> NDArray[np.float32]:
+        """(H, W) float32 array, 0 .. 1: the probability of the class of this index."""
+        lone = len(self.probabilities) < len(self.classes)  # a sigmoid, and a background beside
+        plane: NDArray[np.float32] = self.probabilities[0 if lone else index]
+        return np.float32(1) - plane if lone and index == 0 else plane
+
+    @cached_property
+    def expected_dice(self) -> NDArray[np.float64] | None:
+        """Dice of each class to expect, without a ground truth: the network's own estimate.
+
+        How well it held on images kept out of training is in the model's card.
+
+        Returns
+        -------
+        (K,) float64 array, 0 .. 1, or None if the network was not calibrated, or not for the
+        averaging that was asked for. NaN for a class that was not found in this image, or that
+        has no calibration.
+        """
+        if self.calibration is None:
+            return None
+        values = np.full(len(self.classes), np.nan)
+        for index, line in enumerate(self.calibration):
+            if line is not None:
+                counts = log_odds_counts(self.class_probabilities(index), self.class_pixels(index))
+                values[index] = expected_dice(counts, line)
+        return values
 
     def overlay(self, opacity: float = 0.35, outlines: bool = True) -> Image.Image:
         """The image with its classes drawn over it.

@@ -62,9 +62,9 @@ def test_config_and_settings_name_the_same_network(folder):
     config = json.loads((folder / "config.json").read_text("utf-8"))
     settings = read_settings(folder / "settings.json")
     wanted = UNet(**settings.network).config
-    chosen = (
-        ("thresholds", "seed_threshold", "seed_depth", "seed_area") if settings.run.tune else ()
-    )
+    chosen = ["calibration"]
+    if settings.run.tune:
+        chosen += ["thresholds", "seed_threshold", "seed_depth", "seed_area"]
     for name, value in wanted.items():
         assert name in chosen or config[name] == value, name
 

@@ -2,18 +2,28 @@
 
 import numpy as np
 import pytest
+from skimage.color import rgb2lab
 
 from hf_unet.colors import BACKGROUND, PALETTE, default_colors, is_color, rgb
 from hf_unet.display import (
     BLUE,
+    CONFUSION_COLORS,
+    MARK_COLORS,
+    MATCH_COLORS,
+    SMALLEST_RING,
     YELLOW,
     displayed,
     draw_classes,
+    draw_confusion,
+    draw_marks,
+    draw_matches,
     draw_tiles,
     inner_edges,
     window_of,
 )
 from hf_unet.geometry import valid_geometry
+from hf_unet.metrics import WarpingMark, match_objects
+from hf_unet.metrics.warping import KINDS
 from hf_unet.tiles import plan_tiles
 
 
@@ -105,3 +115,90 @@ def test_colors_of_classes() -> None:
     assert not any(is_color(text) for text in ("#12345", "123456", "#1234567", "#12345g", 1, None))
     assert not is_color("#123456\n")
     assert rgb("#0A0b0C") == (10, 11, 12)
+
+
+def test_confusion_is_drawn_in_its_colors() -> None:
+    picture = np.full((1, 5, 3), 100, np.uint8)
+    drawn = draw_confusion(picture, np.array([[0, 1, 2, 3, 4]], np.uint8))
+    assert drawn[0, 0].tolist() == [100] * 3
+    assert [tuple(color) for color in drawn[0, 1:].tolist()] == [
+        CONFUSION_COLORS[value][1] for value in (1, 2, 3, 4)
+    ]
+    half = draw_confusion(picture, np.array([[0, 1, 0, 0, 0]], np.uint8), opacity=0.5)
+    assert half[0, :2].tolist() == [[100] * 3, [150] * 3]
+    assert (picture == 100).all()
+
+
+# Machado, Oliveira and Fernandes (2009): what is seen without one kind of cone.
+COLOR_BLINDNESS = {
+    "none": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", COLOR_BLINDNESS)
+@pytest.mark.parametrize(
+    "colors",
+    [[color for _, color in CONFUSION_COLORS.values()], [*MATCH_COLORS.values()]],
+    ids=["confusion", "matches"],
+)
+def test_the_colors_of_errors_differ_to_every_eye(
+    kind: str, colors: list[tuple[int, int, int]]
+) -> None:
+    """By CIE Lab, in which 2.3 is a difference that is just seen."""
+    shown = np.array(colors, np.float64)[None] / 255
+    linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(COLOR_BLINDNESS[kind]), 0, 1)
+    seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    (lab,) = rgb2lab(seen)
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 999 * np.eye(len(lab))
+    assert apart.min() > 15
+
+
+def test_objects_are_outlined_by_what_became_of_them() -> None:
+    truth = np.zeros((12, 40), np.int32)
+    truth[2:8, 2:8] = 1  # found
+    truth[2:8, 12:18] = 2  # missed
+    truth[2:8, 28:32], truth[2:8, 34:38] = 3, 4  # taken for one
+    found = np.zeros_like(truth)
+    found[2:8, 2:8] = 5
+    found[9:12, 20:24] = 6  # invented
+    found[2:8, 28:38] = 7
+    picture = np.full((12, 40, 3), 9, np.uint8)
+    drawn = draw_matches(picture, truth, found, match_objects(truth, found))
+    for name, place in (
+        ("matched", (2, 4)), ("missed", (2, 14)), ("invented", (9, 21)), ("merged", (2, 33)),
+    ):  # fmt: skip
+        assert tuple(drawn[place]) == MATCH_COLORS[name], name
+    assert (drawn[4, 4] == 9).all() and (drawn[0, 0] == 9).all() and (picture == 9).all()
+    parts = draw_matches(picture, found, truth, match_objects(found, truth))
+    assert tuple(parts[2, 33]) == MATCH_COLORS["split"]
+    assert tuple(parts[2, 14]) == MATCH_COLORS["invented"]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_marks_are_ringed_where_they_are(factor: int) -> None:
+    picture = np.zeros((100 // factor, 120 // factor, 3), np.uint8)
+    mark = WarpingMark("merge", row=60.0, column=80.0, radius=4.0, pixels=5)
+    drawn = draw_marks(picture, [mark], factor)
+    assert not picture.any()
+    rows, columns = np.nonzero((drawn == MARK_COLORS["merge"]).all(axis=-1))
+    assert rows.mean() == pytest.approx(60 / factor, abs=0.5)
+    assert columns.mean() == pytest.approx(80 / factor, abs=0.5)
+    distance = np.hypot(rows - 60 / factor, columns - 80 / factor)
+    assert np.abs(distance - (4 / factor + SMALLEST_RING)).max() < 1
+    assert MARK_COLORS.keys() == set(KINDS)

@@ -15,7 +15,7 @@ LAYERS = [
     {"colors", "geometry"},
     {"images"},
     {"distances", "instance_sets", "instances", "labels", "loss", "metrics", "tiles"},
-    {"averaging", "weight_map"},
+    {"averaging", "calibration", "weight_map"},
     {"card", "display", "exports", "pretrained"},
     {"segmentation"},
     {"network"},

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from hf_unet.errors import LabelError
 from hf_unet.metrics import (
     average_precision,
+    match_objects,
     matching_counts,
     seg_score,
     seg_scores,
@@ -141,6 +142,53 @@ def test_invariants(seed):
     np.testing.assert_allclose(
         average_precision(renamed, prediction), average_precision(truth, prediction)
     )
+
+
+def test_each_object_is_named():
+    matches = match_objects(TRUTH, PREDICTION)
+    assert matches.pairs.tolist() == [[1, 7], [2, 5], [3, 9]]
+    assert matches.missed.tolist() == [4] and matches.invented.tolist() == []
+    assert matches.split.tolist() == matches.merged.tolist() == []
+    sharper = match_objects(TRUTH, PREDICTION, 0.6)
+    assert sharper.pairs.tolist() == [[1, 7]] and sharper.threshold == 0.6
+    assert sharper.missed.tolist() == [2, 3, 4] and sharper.invented.tolist() == [5, 9]
+
+
+def test_split_and_merged_objects_are_named():
+    truth = np.array([[1, 1, 1, 1, 1, 1, 0, 2, 2, 3, 3, 3]])
+    found = np.array([[4, 4, 4, 4, 6, 6, 0, 8, 8, 8, 8, 8]])
+    matches = match_objects(truth, found)
+    assert matches.split.tolist() == [1] and matches.merged.tolist() == [8]
+    assert matches.pairs.tolist() == [[1, 4], [3, 8]]  # a part may match
+    back = match_objects(found, truth)
+    assert back.split.tolist() == [8] and back.merged.tolist() == [1]
+
+
+def test_a_part_that_lies_elsewhere_by_half_is_none():
+    truth = np.array([[1, 1, 1, 1, 0, 0]])
+    found = np.array([[5, 5, 5, 6, 6, 0]])
+    assert match_objects(truth, found).split.tolist() == []
+
+
+def test_no_objects_match_nothing():
+    nothing = np.zeros((2, 3), int)
+    matches = match_objects(nothing, nothing)
+    assert matches.pairs.shape == (0, 2) and len(matches.missed) == len(matches.invented) == 0
+    assert match_objects(TRUTH, np.zeros_like(TRUTH)).missed.tolist() == [1, 2, 3, 4]
+    assert match_objects(np.zeros_like(TRUTH), TRUTH).invented.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_names_are_as_many_as_the_counts(seed):
+    truth, prediction = random_instances(seed), np.roll(random_instances(seed + 9), 1, axis=0)
+    for threshold in (0.3, 0.5, 0.8):
+        counts = matching_counts(truth, prediction, (threshold,))
+        matches = match_objects(truth, prediction, threshold)
+        assert [len(matches.pairs)] == counts.tp.tolist()
+        assert [len(matches.missed)] == counts.fn.tolist()
+        assert [len(matches.invented)] == counts.fp.tolist()
+        assert {*matches.pairs[:, 0], *matches.missed} == {*np.unique(truth)} - {0}
+        assert {*matches.pairs[:, 1], *matches.invented} == {*np.unique(prediction)} - {0}
 
 
 def test_counts_of_images_add_up():

@@ -21,6 +21,7 @@ from hf_unet.metrics import (
     v_rand,
     v_rand_scores,
     warping_error,
+    warping_errors,
     warping_scores,
 )
 from hf_unet.metrics.warping import _kinds, _warp
@@ -115,6 +116,48 @@ def test_the_opposite_errors():
     assert warping_scores(SPLIT, TWO_CELLS).merges == 3  # the wall, of which any pixel would do
     assert warping_scores(HOLE, TWO_CELLS).hole_deletions == 1
     assert warping_scores(NO_LEFT_CELL, TWO_CELLS).object_additions >= 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "kind", "places"),
+    [
+        (TWO_CELLS, MERGED, "merge", [[2, 4]]),
+        (MERGED, TWO_CELLS, "split", [[2, 4]]),
+        (TWO_CELLS, HOLE, "hole addition", [[2, 2]]),
+        (HOLE, TWO_CELLS, "hole deletion", [[2, 2]]),
+    ],
+)
+def test_errors_are_placed(truth, prediction, kind, places):
+    errors = warping_errors(truth, prediction)
+    assert errors.places.tolist() == places and errors.kinds == (kind,)
+    assert errors.of(kind).tolist() == places and len(errors.of("object addition")) == 0
+    (mark,) = errors.marks
+    assert (mark.kind, [mark.row, mark.column], mark.radius, mark.pixels) == (kind, *places, 0, 1)
+
+
+def test_pixels_that_touch_are_one_mark():
+    errors = warping_errors(SPLIT, TWO_CELLS)
+    assert errors.places.tolist() == [[2, 1], [2, 2], [2, 3]]
+    (mark,) = errors.marks
+    assert (mark.kind, mark.row, mark.column, mark.radius, mark.pixels) == ("merge", 2, 2, 1, 3)
+    assert warping_errors(TWO_CELLS, SHIFTED).marks == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_places_are_as_many_as_the_scores_say(seed):
+    truth, prediction = random_map(seed), random_map(seed + 50)
+    errors, scores = warping_errors(truth, prediction), warping_scores(truth, prediction)
+    assert errors.scores == scores and len(errors.places) == round(scores.error * scores.pixels)
+    assert scores.splits == len(errors.of("split")) and scores.merges == len(errors.of("merge"))
+    assert (truth[tuple(errors.places.T)] != prediction[tuple(errors.places.T)]).any()
+    assert sum(mark.pixels for mark in errors.marks) == len(errors.places)
+    both = warping_scores(np.stack([truth, truth]), np.stack([prediction, prediction]))
+    assert both.splits == 2 * scores.splits and both.pixels == 2 * scores.pixels
+
+
+def test_a_stack_has_no_places():
+    with pytest.raises(LabelError, match="one section, but 2"):
+        warping_errors(np.stack([TWO_CELLS] * 2), np.stack([HOLE] * 2))
 
 
 def test_a_ring_cut_through_joins_two_membranes():
@@ -372,6 +415,10 @@ def test_against_the_challenge(shared_data, name):
     prediction = tifffile.imread(folder / f"{name}.tif")
     rand, thinned = rand_scores(truth, prediction), v_rand_scores(truth, prediction)
     warping = warping_scores(truth, prediction)
+    sections = (truth, prediction) if truth.ndim == 3 else (truth[None], prediction[None])
+    errors = [warping_errors(*section) for section in zip(*sections, strict=True)]
+    placed = [sum(len(one.of(kind)) for one in errors) for kind in ("split", "merge")]
+    assert placed == expected["splits_and_mergers"]
     measured = {
         "pixel_error": pixel_error(truth, prediction),
         "rand_error_foreground_restricted": rand_error(truth, prediction),

@@ -12,21 +12,10 @@ import pytest
 from PIL import Image
 
 from hf_unet.colors import PALETTE, rgb
-from hf_unet.display import draw_classes
+from hf_unet.display import CONFUSION_COLORS, draw_classes
+from hf_unet.metrics.confusion import INVENTED, MISSED, class_confusion, confusion_map
 from hf_unet.training.reports import ReportError, draw_curves
-from hf_unet.training.samples import (
-    BOTH,
-    ERRORS,
-    GAP,
-    INVENTED,
-    LINE,
-    MISSED,
-    NARROWEST,
-    RIGHT,
-    Sample,
-    draw_samples,
-    error_map,
-)
+from hf_unet.training.samples import GAP, LINE, NARROWEST, Sample, draw_samples
 
 PANEL = (440, 310)  # pixels of a panel of the curves, width and height
 ORANGE = rgb(PALETTE[0])
@@ -230,23 +219,6 @@ def pictures(path: Path, side: int) -> list[npt.NDArray[np.uint8]]:
     return [page[top : top + side, left : left + side] for left in lefts]
 
 
-def test_an_error_map() -> None:
-    assert error_map(TRUTH, FOUND).tolist() == [
-        [MISSED, RIGHT, 0, 0],
-        [MISSED, RIGHT, RIGHT, 0],
-        [0, RIGHT, RIGHT, INVENTED],
-        [0, 0, 0, INVENTED],
-    ]
-
-
-def test_one_class_taken_for_another() -> None:
-    assert error_map(planes(["#."], [".#"]), planes(["##"], [".."])).tolist() == [[RIGHT, BOTH]]
-
-
-def test_an_error_in_one_class_is_seen_where_another_is_right() -> None:
-    assert error_map(planes(["#"], ["#"]), planes(["#"], ["."])).tolist() == [[MISSED]]
-
-
 def test_the_pictures_of_a_row(tmp_path: Path) -> None:
     draw_samples([sample(160)], tmp_path / "samples.png", side=160)
     image, truth, found, errors = pictures(tmp_path / "samples.png", 160)
@@ -257,11 +229,12 @@ def test_the_pictures_of_a_row(tmp_path: Path) -> None:
         )
         assert np.array_equal(picture[20::40, 20::40], expected)
     # Truth and prediction look the same but where there is an error.
-    wrong = np.isin(error_map(TRUTH, FOUND), (MISSED, INVENTED))
+    expected_errors = confusion_map(class_confusion(TRUTH, FOUND))
+    wrong = np.isin(expected_errors, (MISSED, INVENTED))
     assert np.array_equal((truth != found).any(axis=-1)[20::40, 20::40], wrong)
-    for value, (_, color) in ERRORS.items():
+    for value, (_, color) in CONFUSION_COLORS.items():
         marked = (errors == color).all(axis=-1)[20::40, 20::40]
-        assert np.array_equal(marked, error_map(TRUTH, FOUND) == value)
+        assert np.array_equal(marked, expected_errors == value)
 
 
 def test_small_images_are_enlarged_and_large_ones_shrunk(tmp_path: Path) -> None:
@@ -269,7 +242,7 @@ def test_small_images_are_enlarged_and_large_ones_shrunk(tmp_path: Path) -> None
     draw_samples([sample(4800)], tmp_path / "large.png", side=160)
     small, large = (pictures(tmp_path / f"{name}.png", 160)[3] for name in ("small", "large"))
     assert np.array_equal(small[20::40, 20::40], large[20::40, 20::40])
-    assert count(small, ERRORS[MISSED][1]) == 2 * 40 * 40
+    assert count(small, CONFUSION_COLORS[MISSED][1]) == 2 * 40 * 40
 
 
 def test_a_thin_error_is_not_lost_where_the_image_is_shrunk(tmp_path: Path) -> None:

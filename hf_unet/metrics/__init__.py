@@ -1,12 +1,15 @@
 """Truth and prediction to scores, from one contingency table."""
 
 from hf_unet.metrics.bootstrap import Interval, bootstrap_interval
+from hf_unet.metrics.confusion import class_confusion, confusion_map
 from hf_unet.metrics.contingency import ContingencyTable, contingency_table
 from hf_unet.metrics.masks import thin_borders
 from hf_unet.metrics.matching import (
     MatchingCounts,
+    ObjectMatches,
     SegScores,
     average_precision,
+    match_objects,
     matching_counts,
     seg_score,
     seg_scores,
@@ -33,7 +36,14 @@ from hf_unet.metrics.overlap import (
     scores_per_image,
     scores_pooled,
 )
-from hf_unet.metrics.warping import WarpingScores, warping_error, warping_scores
+from hf_unet.metrics.warping import (
+    WarpingErrors,
+    WarpingMark,
+    WarpingScores,
+    warping_error,
+    warping_errors,
+    warping_scores,
+)
 
 __all__ = [
     "ClassCounts",
@@ -41,18 +51,24 @@ __all__ = [
     "InformationScores",
     "Interval",
     "MatchingCounts",
+    "ObjectMatches",
     "OverlapScores",
     "RandScores",
     "SegScores",
+    "WarpingErrors",
+    "WarpingMark",
     "WarpingScores",
     "adapted_rand_error",
     "average_precision",
     "bootstrap_interval",
+    "class_confusion",
     "class_counts",
+    "confusion_map",
     "contingency_table",
     "dice_per_class",
     "information_scores",
     "iou_per_class",
+    "match_objects",
     "matching_counts",
     "pixel_error",
     "rand_error",
@@ -67,5 +83,6 @@ __all__ = [
     "v_rand",
     "v_rand_scores",
     "warping_error",
+    "warping_errors",
     "warping_scores",
 ]

@@ -72,6 +72,35 @@ class MatchingCounts:
         return result
 
 
+@dataclass(frozen=True, eq=False)
+class ObjectMatches:
+    """Which objects match, and what became of the others.
+
+    Attributes
+    ----------
+    threshold : float
+        IoU from which on two objects match.
+    pairs : (M, 2) int64 array
+        True and predicted id of those that match; the ``tp`` of `MatchingCounts`.
+    missed : (n,) int64 array
+        Ids of true objects that none matches; its ``fn``.
+    invented : (n,) int64 array
+        Ids of predicted objects that match none; its ``fp``.
+    split : (n,) int64 array
+        Ids of true objects that hold two or more predicted ones, each by more than half of its
+        pixels. One of the parts may match.
+    merged : (n,) int64 array
+        Ids of predicted objects that hold two or more true ones, likewise.
+    """
+
+    threshold: float
+    pairs: NDArray[np.int64]
+    missed: NDArray[np.int64]
+    invented: NDArray[np.int64]
+    split: NDArray[np.int64]
+    merged: NDArray[np.int64]
+
+
 def seg_score(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     """SEG of the Cell Tracking Challenge.
 
@@ -122,7 +151,8 @@ def seg_scores(frames: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> SegScores
     """
     jaccard: list[NDArray[np.float64]] = []
     for truth, prediction in frames:
-        true_sizes, predicted_sizes, common = _objects(truth, prediction)
+        objects = _objects(truth, prediction)
+        true_sizes, predicted_sizes, common = objects.true_sizes, objects.sizes, objects.common
         covered = 2 * common.data > true_sizes[common.row]
         rows, columns, pixels = (
             common.row[covered],
@@ -184,32 +214,98 @@ def matching_counts(
     >>> counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()
     ([1], [0], [1])
     """
+    _check_thresholds(thresholds)
+    objects = _objects(truth, prediction)
+    iou = objects.iou()
+    matched = [_largest_matching(objects.common, iou >= threshold) for threshold in thresholds]
+    tp = np.array([(partner >= 0).sum() for partner in matched], np.int64)
+    return MatchingCounts(
+        tuple(thresholds), tp, len(objects.sizes) - tp, len(objects.true_sizes) - tp
+    )
+
+
+def match_objects(
+    truth: NDArray[Any], prediction: NDArray[Any], threshold: float = 0.5
+) -> ObjectMatches:
+    """Say of each object what became of it, by id, so that it can be drawn.
+
+    Parameters
+    ----------
+    truth, prediction : (H, W) integer arrays
+        Instance ids, 0 is background.
+    threshold : float
+        IoU from which on two objects match, above 0 and at most 1.
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 0, 2, 2, 0, 3, 3, 3, 3, 0, 4]])
+    >>> prediction = np.array([[7, 7, 7, 7, 7, 0, 8, 8, 9, 9, 0, 0]])
+    >>> matches = match_objects(truth, prediction)
+    >>> matches.pairs.tolist(), matches.missed.tolist(), matches.invented.tolist()
+    ([[3, 8]], [1, 2, 4], [7, 9])
+    >>> matches.split.tolist(), matches.merged.tolist()
+    ([3], [7])
+    """
+    _check_thresholds([threshold])
+    objects = _objects(truth, prediction)
+    partner = _largest_matching(objects.common, objects.iou() >= threshold)
+    rows = np.flatnonzero(partner >= 0)
+    row, column, pixels = objects.common.row, objects.common.col, objects.common.data
+    parts = np.bincount(row[2 * pixels > objects.sizes[column]], minlength=len(objects.true_sizes))
+    joined = np.bincount(column[2 * pixels > objects.true_sizes[row]], minlength=len(objects.sizes))
+    return ObjectMatches(
+        threshold=threshold,
+        pairs=np.stack([objects.true_ids[rows], objects.ids[partner[rows]]], axis=1),
+        missed=objects.true_ids[partner < 0],
+        invented=np.delete(objects.ids, partner[rows]),
+        split=objects.true_ids[parts > 1],
+        merged=objects.ids[joined > 1],
+    )
+
+
+def _check_thresholds(thresholds: Sequence[float]) -> None:
     if not len(thresholds) or not all(0 < threshold <= 1 for threshold in thresholds):
         raise LabelError(
             f"IoU thresholds lie above 0 and at most at 1, but {tuple(thresholds)} was given."
         )
-    true_sizes, predicted_sizes, common = _objects(truth, prediction)
-    union = true_sizes[common.row] + predicted_sizes[common.col] - common.data
-    iou = common.data / union
-    tp = np.array([_largest_matching(common, iou >= threshold) for threshold in thresholds])
-    return MatchingCounts(tuple(thresholds), tp, len(predicted_sizes) - tp, len(true_sizes) - tp)
 
 
-def _objects(
-    truth: NDArray[Any], prediction: NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], sparse.coo_array[np.int64]]:
-    """Return the sizes of the true and the predicted objects and their common pixels."""
+@dataclass(frozen=True, eq=False)
+class _Objects:
+    """Ids and sizes in pixels of the true and the predicted objects, and their common pixels."""
+
+    true_ids: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    true_sizes: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    common: sparse.coo_array[np.int64]
+
+    def iou(self) -> NDArray[np.float64]:
+        """IoU of each pair that has pixels in common."""
+        pixels = self.common.data
+        union = self.true_sizes[self.common.row] + self.sizes[self.common.col] - pixels
+        return np.asarray(pixels / union, np.float64)
+
+
+def _objects(truth: NDArray[Any], prediction: NDArray[Any]) -> _Objects:
     rows, columns, counts = contingency_table(truth, prediction).matrix()
-    true_sizes = np.asarray(counts.sum(axis=1))[rows != 0]
-    predicted_sizes = np.asarray(counts.sum(axis=0))[columns != 0]
-    common = counts[rows != 0][:, columns != 0]
-    return true_sizes, predicted_sizes, sparse.coo_array(common)
+    return _Objects(
+        true_ids=rows[rows != 0],
+        ids=columns[columns != 0],
+        true_sizes=np.asarray(counts.sum(axis=1))[rows != 0],
+        sizes=np.asarray(counts.sum(axis=0))[columns != 0],
+        common=sparse.coo_array(counts[rows != 0][:, columns != 0]),
+    )
 
 
-def _largest_matching(common: sparse.coo_array[np.int64], wanted: NDArray[np.bool_]) -> int:
+def _largest_matching(
+    common: sparse.coo_array[np.int64], wanted: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Column matched to each row, -1 for none."""
     # Above an IoU of 0.5 a match is unique; at 0.5 and below it is a matter of choice.
     pairs = sparse.csr_array(
         (np.ones(wanted.sum(), dtype=np.int8), (common.row[wanted], common.col[wanted])),
         shape=common.shape,
     )
-    return int((maximum_bipartite_matching(pairs, perm_type="column") >= 0).sum())
+    partner = maximum_bipartite_matching(pairs, perm_type="column")
+    return np.asarray(partner, np.intp)

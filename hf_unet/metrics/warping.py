@@ -14,7 +14,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,10 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hf_unet.errors import LabelError
 from hf_unet.metrics.masks import as_classes, as_membrane_maps, numbered_cells
 
 # The eight neighbors (row, column), clockwise; the even ones are the 4-neighbors.
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+
+
+KINDS = (
+    "split",
+    "merge",
+    "object addition",
+    "object deletion",
+    "hole addition",
+    "hole deletion",
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,72 @@ class WarpingScores:
     def splits_and_merges_error(self) -> float:
         """The fraction of pixels that are in splits or merges."""
         return (self.splits + self.merges) / self.pixels
+
+
+@dataclass(frozen=True)
+class WarpingMark:
+    """One error to mark on the image: pixels of one kind that touch, corners included.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    row, column : float
+        Their centre, in pixels.
+    radius : float
+        From there to the centre of the farthest, in pixels.
+    pixels : int
+    """
+
+    kind: str
+    row: float
+    column: float
+    radius: float
+    pixels: int
+
+
+@dataclass(frozen=True, eq=False)
+class WarpingErrors:
+    """Where one section cannot be corrected by any warping, and why.
+
+    Attributes
+    ----------
+    places : (N, 2) int64 array
+        Row and column of each pixel, sorted.
+    kinds : tuple of N str
+        What is wrong there, of `KINDS`.
+    shape : (height, width)
+        Of the section.
+    """
+
+    places: NDArray[np.int64]
+    kinds: tuple[str, ...]
+    shape: tuple[int, int]
+
+    @property
+    def scores(self) -> WarpingScores:
+        """How many there are: what :func:`warping_scores` says of the section."""
+        return _scores([self])
+
+    def of(self, kind: str) -> NDArray[np.int64]:
+        """(n, 2) int64 array: the places of one of `KINDS`."""
+        return self.places[[one == kind for one in self.kinds]]
+
+    @property
+    def marks(self) -> tuple[WarpingMark, ...]:
+        """The errors as people count them, largest first: a merge may be a gap of many pixels."""
+        marks = []
+        for kind in KINDS:
+            plane = np.zeros(self.shape, np.bool_)
+            plane[tuple(self.of(kind).T)] = True
+            numbers, _ = ndimage.label(plane, structure=np.ones((3, 3)))
+            for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+                corner = [edge.start for edge in box]
+                pixels = np.argwhere(numbers[box] == number) + corner
+                row, column = pixels.mean(axis=0).tolist()
+                radius = float(np.hypot(*(pixels - (row, column)).T).max())
+                marks.append(WarpingMark(kind, row, column, radius, len(pixels)))
+        return tuple(sorted(marks, key=lambda mark: -mark.pixels))
 
 
 def warping_error(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
@@ -120,20 +199,50 @@ def warping_scores(truth: NDArray[Any], prediction: NDArray[Any]) -> WarpingScor
     >>> warping_scores(np.array([[1, 1, 0, 1, 1]]), np.array([[1, 1, 1, 1, 1]])).merges
     1
     """
+    sections = zip(*as_membrane_maps(truth, prediction), strict=True)
+    return _scores([_errors(true_map, predicted_map) for true_map, predicted_map in sections])
+
+
+def warping_errors(truth: NDArray[Any], prediction: NDArray[Any]) -> WarpingErrors:
+    """Find the places of what :func:`warping_scores` counts, to be marked on the image.
+
+    Parameters
+    ----------
+    truth, prediction : (H, W) arrays
+        As for :func:`warping_error`, of one section.
+
+    Notes
+    -----
+    Where several warpings are equally short, as where cells merge along a wall, the pixels are
+    those of the one that the challenge's code would find.
+
+    Examples
+    --------
+    >>> errors = warping_errors(np.array([[1, 1, 0, 1, 1]]), np.array([[1, 1, 1, 1, 1]]))
+    >>> errors.places.tolist(), errors.kinds
+    ([[0, 2]], ('merge',))
+    """
     true_maps, predicted_maps = as_membrane_maps(truth, prediction)
-    kinds: dict[str, int] = {}
-    for true_map, predicted_map in zip(true_maps, predicted_maps, strict=True):
-        warped, differ = _warp(true_map, predicted_map)
-        for kind in _kinds(warped, differ):
-            kinds[kind] = kinds.get(kind, 0) + 1
+    if len(true_maps) > 1:
+        raise LabelError(
+            f"Errors are placed in one section, but {len(true_maps)} were given. Give them one by "
+            "one."
+        )
+    return _errors(true_maps[0], predicted_maps[0])
+
+
+def _errors(truth: NDArray[np.bool_], prediction: NDArray[Any]) -> WarpingErrors:
+    warped, differ = _warp(truth, prediction)
+    height, width = truth.shape
+    places = np.argwhere(differ).astype(np.int64) - 1  # both are padded
+    return WarpingErrors(places, tuple(_kinds(warped, differ)), (height, width))
+
+
+def _scores(sections: Sequence[WarpingErrors]) -> WarpingScores:
+    counts = Counter(kind for section in sections for kind in section.kinds)
     return WarpingScores(
-        splits=kinds.get("split", 0),
-        merges=kinds.get("merge", 0),
-        object_additions=kinds.get("object addition", 0),
-        object_deletions=kinds.get("object deletion", 0),
-        hole_additions=kinds.get("hole addition", 0),
-        hole_deletions=kinds.get("hole deletion", 0),
-        pixels=true_maps.size,
+        **{f"{kind.replace(' ', '_')}s": counts[kind] for kind in KINDS},
+        pixels=sum(math.prod(section.shape) for section in sections),
     )
 
 

@@ -10,21 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from hf_unet.colors import PALETTE, rgb
-from hf_unet.display import draw_classes
+from hf_unet.display import CONFUSION_COLORS, Color, draw_classes, draw_confusion
 from hf_unet.exports.files import write_whole
+from hf_unet.metrics.confusion import class_confusion, confusion_map
 from hf_unet.training.reports import ReportError
-
-Color = tuple[int, int, int]
-
-RIGHT, MISSED, INVENTED, BOTH = 1, 2, 3, 4
-ERRORS: dict[int, tuple[str, Color]] = {
-    RIGHT: ("right", (200, 200, 200)),
-    MISSED: ("missed", rgb(PALETTE[6])),
-    INVENTED: ("invented", rgb(PALETTE[5])),
-    BOTH: ("one class for another", rgb(PALETTE[4])),
-}
-"""Names and colours of the values of an error map; the palette's last, which few classes reach."""
 
 LARGEST = 2048
 """Pixels a side beyond which an image is thinned before anything is drawn on it."""
@@ -74,33 +63,6 @@ class Sample:
             )
 
 
-def error_map(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Compare planes of classes, pixel by pixel.
-
-    Parameters
-    ----------
-    truth, prediction : (K, H, W) bool arrays
-
-    Returns
-    -------
-    (H, W) uint8 array of the keys of `ERRORS`; 0 where there is no class and none was found.
-
-    Examples
-    --------
-    >>> truth = np.array([[[1, 1, 0, 0, 1]], [[0, 0, 0, 0, 0]]], bool)
-    >>> prediction = np.array([[[1, 0, 1, 0, 0]], [[0, 0, 0, 0, 1]]], bool)
-    >>> error_map(truth, prediction)
-    array([[1, 2, 3, 0, 4]], dtype=uint8)
-    """
-    missed = (truth & ~prediction).any(axis=0)
-    invented = (prediction & ~truth).any(axis=0)
-    result = np.where((truth & prediction).any(axis=0), RIGHT, 0).astype(np.uint8)
-    result[missed] = MISSED
-    result[invented] = INVENTED
-    result[missed & invented] = BOTH
-    return result
-
-
 def draw_samples(samples: Sequence[Sample], output: Path, *, side: int = 320) -> None:
     """Draw a row for each image: the image, its truth, what was found, and the errors.
 
@@ -126,7 +88,7 @@ def draw_samples(samples: Sequence[Sample], output: Path, *, side: int = 320) ->
     width = GAP + len(COLUMNS) * (cell + GAP)
     # By name, so that a class of several images is explained once.
     classes = {n: c for one in samples for n, c in zip(one.classes, one.colors, strict=True)}
-    legend = _flow(list(classes.items()), width) + _flow(list(ERRORS.values()), width)
+    legend = _flow(list(classes.items()), width) + _flow(list(CONFUSION_COLORS.values()), width)
     height = GAP + LINE + sum(LINE + row[0].height + GAP for row in rows) + LINE * len(legend)
     page = Image.new("RGB", (width, height + GAP), "white")
     draw = ImageDraw.Draw(page)
@@ -154,13 +116,12 @@ def _pictures(sample: Sample) -> list[NDArray[np.uint8]]:
     step = math.ceil(max(sample.image.shape[:2]) / LARGEST)
     image = sample.image[::step, ::step]
     truth, prediction = (planes[:, ::step, ::step] for planes in (sample.truth, sample.prediction))
-    errors = error_map(truth, prediction)
-    marked = [(errors == value, color) for value, (_, color) in ERRORS.items()]
+    errors = confusion_map(class_confusion(truth, prediction))
     return [
         image,
         draw_classes(image, list(zip(truth, sample.colors, strict=True)), None, OPACITY),
         draw_classes(image, list(zip(prediction, sample.colors, strict=True)), None, OPACITY),
-        draw_classes(image // 2, marked, None, opacity=1),
+        draw_confusion(image // 2, errors),
     ]
 
 

@@ -55,6 +55,7 @@ def start_network(settings: Settings) -> Start:
     teacher = UNet.from_pretrained(settings.run.init)
     changed = settings.network
     arguments: dict[str, Any] = {name: getattr(teacher, name) for name in known}
+    arguments["calibration"] = None  # it holds for the weights that it was fitted to
     if tuple(changed.get("classes", teacher.classes)) != teacher.classes:
         defaults = inspect.signature(UNet).parameters
         arguments |= {name: defaults[name].default for name in DECISIONS}
