@@ -11,3 +11,7 @@ class LabelError(ValueError):
 
 class ModelError(ValueError):
     """A model cannot be built, loaded, or applied to this input size."""
+
+
+class ResultError(ValueError):
+    """A saved result cannot be made again, or a result cannot be saved."""

@@ -17,7 +17,7 @@ class LabelledObjects:
     Attributes
     ----------
     labels : (H, W) int32 array
-        0 is background, 1 .. n the instances.
+        0 is background, 1 .. n the instances; (L, H, W) where planes of them overlap.
     class_of : (n,) int array
         Class index of instance 1, 2, ..., n.
     """

@@ -28,7 +28,16 @@ from hf_unet.errors import ImageError, ModelError
 from hf_unet.exports.files import write_whole
 from hf_unet.geometry import Geometry
 from hf_unet.images import NORMALIZATIONS, ScienceImage, match_channels, normalize, read_image
-from hf_unet.pretrained import CONFIG, WEIGHTS, Repository, read_config, read_weights
+from hf_unet.pretrained import (
+    CONFIG,
+    WEIGHTS,
+    Repository,
+    pinned,
+    read_config,
+    read_origin,
+    read_weights,
+)
+from hf_unet.provenance import Origin, Provenance
 from hf_unet.segmentation import Segmentation, decide, names_of_mask
 from hf_unet.tiles import Progress, TilePlan, balanced_side, plan_tiles, run_tiles
 
@@ -128,6 +137,7 @@ class SegmentationNetwork(
         self.thresholds = self._checked_thresholds(thresholds)
         self.colors = self._checked_colors(colors)
         self.calibration = checked_calibration(calibration, len(self.mask_classes))
+        self._loaded: tuple[Origin, int] | None = None
 
     def _checked_thresholds(self, thresholds: Sequence[float] | None) -> tuple[float, ...] | None:
         if thresholds is None:
@@ -211,12 +221,35 @@ class SegmentationNetwork(
         """The text of ``config.json``."""
         return json.dumps(self.config, indent=2) + "\n"
 
+    @property
+    def origin(self) -> Origin | None:
+        """Where the weights were loaded from; None if they were not, or have changed since."""
+        if self._loaded is None or self._loaded[1] != self._changes():
+            return None
+        return self._loaded[0]
+
+    def _changes(self) -> int:
+        """How often weights were changed in place, by torch's own count."""
+        tensors = self.state_dict(keep_vars=True).values()
+        return sum(tensor._version for tensor in tensors if not tensor.is_inference())
+
+    def provenance(self, test_time_averaging: bool | None = None) -> Provenance:
+        """What makes a result of this network again, on the same image in the same tiles."""
+        settings = {
+            name: value
+            for name, value in self.config.items()
+            if name not in ("model_class", "hf_unet_version")
+        }
+        if test_time_averaging is not None:
+            settings["test_time_averaging"] = test_time_averaging
+        return Provenance(self.origin, settings, next(self.parameters()).device.type)
+
     # --- images to masks -----------------------------------------------------------------------
 
     def segment(
         self,
         image: object,
-        tile: int | None = None,
+        tile: int | tuple[int, int] | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
         *,
@@ -232,10 +265,10 @@ class SegmentationNetwork(
         ----------
         image : path, bytes, PIL image, array or tensor
             Anything that `hf_unet.read_image` reads.
-        tile : int, optional
-            Wanted side of the input tile in pixels; the largest workable side of at most that
-            is used, and at least the smallest workable one. A tile larger than the image means
-            one tile. None: chosen by the device's memory.
+        tile : int or (int, int), optional
+            Wanted side of the input tile in pixels, or its height and width; the largest
+            workable side of at most that is used, and at least the smallest workable one. A
+            tile larger than the image means one tile. None: chosen by the device's memory.
         batch_size : int, optional
             Tiles at a time. None: chosen by the device's memory.
         progress : callable, optional
@@ -277,13 +310,17 @@ class SegmentationNetwork(
         finally:
             for module in training:  # each by itself: some layers may have been frozen
                 module.training = True
-        result = self.interpret(probabilities, source, plan)
+        result = self.interpret(probabilities, source, plan, self.provenance(averaging))
         if averaging != self.test_time_averaging:  # what was calibrated are other probabilities
             result = replace(result, calibration=None)
         return result
 
     def interpret(
-        self, probabilities: NDArray[np.float32], image: ScienceImage, plan: TilePlan
+        self,
+        probabilities: NDArray[np.float32],
+        image: ScienceImage,
+        plan: TilePlan,
+        provenance: Provenance | None = None,
     ) -> Segmentation:
         """Make a result of what `predict` says of a whole image.
 
@@ -294,6 +331,8 @@ class SegmentationNetwork(
             belongs to, and what is inside alone tells objects apart.
         image : (C, H, W) ScienceImage
         plan : TilePlan
+        provenance : Provenance, optional
+            What the probabilities come from.
         """
         evidence = None
         if self.border:
@@ -313,9 +352,10 @@ class SegmentationNetwork(
             seed_depth=self.seed_depth,
             seed_area=self.seed_area,
             calibration=self.calibration,
+            provenance=provenance,
         )
 
-    def plan(self, height: int, width: int, tile: int | None = None) -> TilePlan:
+    def plan(self, height: int, width: int, tile: int | tuple[int, int] | None = None) -> TilePlan:
         """Where the tiles lie on an image of this size; `segment` says what ``tile`` means."""
         if tile is None:
             largest = self._largest_tile()
@@ -324,6 +364,9 @@ class SegmentationNetwork(
                 balanced_side(width, self.geometry, largest),
             )
             return plan_tiles(height, width, self.geometry, sides)
+        if isinstance(tile, tuple) and len(tile) == 2:
+            rows, columns = (_positive("tile is of sides in whole pixels", side) for side in tile)
+            return plan_tiles(height, width, self.geometry, (rows, columns))
         side = _positive("tile is a side in whole pixels", tile)
         return plan_tiles(height, width, self.geometry, side)
 
@@ -480,6 +523,7 @@ class SegmentationNetwork(
             local_files_only=local_files_only,
         )
         config = read_config(repository)
+        repository = pinned(repository)
         network = _network_class(cls, config, repository.title)
         arguments = _arguments(network, config, repository.title) | changed
         if unknown := sorted(set(changed) - set(_parameters(network))):
@@ -494,6 +538,7 @@ class SegmentationNetwork(
             ) from error
         weights = read_weights(repository, model.state_dict(), device)
         model.load_state_dict(weights, strict=True, assign=True)
+        model._loaded = read_origin(repository), model._changes()
         return model.eval()
 
 

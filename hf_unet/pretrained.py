@@ -7,8 +7,9 @@ each of these is a `ModelError`. Nothing is ever unpickled.
 
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 
 from hf_unet.errors import ModelError
+from hf_unet.provenance import Origin, file_sha256
 
 CONFIG = constants.CONFIG_NAME
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
@@ -45,6 +47,7 @@ class Repository:
     cache_dir: str | Path | None = None
     force_download: bool = False
     local_files_only: bool = False
+    _fetched: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_folder(self) -> bool:
@@ -57,7 +60,7 @@ class Repository:
         return Path(self.name).resolve().name or "/" if self.is_folder else self.name
 
     def file(self, filename: str) -> Path:
-        """The path of one file of the repository, fetched from the Hub if need be.
+        """The path of one file of the repository, fetched from the Hub once if need be.
 
         Raises
         ------
@@ -79,7 +82,9 @@ class Repository:
                 f"There is no folder {Path(self.name).name!r} at the path given. Give a folder "
                 f"that holds {CONFIG} and {WEIGHTS}, or a name on the Hub such as org/name."
             )
-        return Path(self._download(filename))
+        if filename not in self._fetched:
+            self._fetched[filename] = Path(self._download(filename))
+        return self._fetched[filename]
 
     def _download(self, filename: str) -> str:
         at = f" at revision {self.revision!r}" if self.revision else ""
@@ -137,6 +142,40 @@ class Repository:
             f"The model {self.title} holds no {filename}, so it was not saved by this library "
             "or is incomplete. Save it again with save_pretrained, or download all its files."
         )
+
+
+def pinned(repository: Repository) -> Repository:
+    """The repository at the commit that its config.json came from, so that its files agree.
+
+    A branch may move between two files. A folder is given back as it is.
+
+    Raises
+    ------
+    ModelError
+        As `Repository.file`.
+    """
+    if repository.is_folder:
+        return repository
+    # The client's cache keeps the files of a commit in a folder of the commit's name.
+    commit = repository.file(CONFIG).parent.name
+    return replace(repository, revision=commit) if _is_commit(commit) else repository
+
+
+def read_origin(repository: Repository) -> Origin:
+    """Name, commit and SHA-256 of the weights of a `pinned` repository.
+
+    Raises
+    ------
+    ModelError
+        As `Repository.file`.
+    """
+    path = repository.file(WEIGHTS)
+    try:
+        digest = file_sha256(path)
+    except OSError as error:
+        raise ModelError(f"The {WEIGHTS} of {repository.title} cannot be read.") from error
+    revision = None if repository.is_folder else repository.revision
+    return Origin(repository.title, revision, digest)
 
 
 def read_config(repository: Repository) -> dict[str, Any]:
@@ -214,6 +253,10 @@ def read_weights(
 
 def _looks_like_a_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
+
+
+def _is_commit(name: str) -> bool:
+    return re.fullmatch("[0-9a-f]{40}", name) is not None
 
 
 def _first_line(error: BaseException) -> str:

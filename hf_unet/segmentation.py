@@ -1,8 +1,8 @@
 """The result of segmenting one image: its mask, its instances, its overlay, its files."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from hf_unet.display import displayed, draw_classes
 from hf_unet.exports.files import write_whole
 from hf_unet.images import ScienceImage
 from hf_unet.instances import LabelledObjects, grow_seeds, label_objects
+from hf_unet.provenance import FORMAT, RESULT, Provenance, array_sha256, as_json
 from hf_unet.tiles import TilePlan
 
 
@@ -113,6 +114,9 @@ class Segmentation:
         Seeds of fewer pixels were left out.
     calibration : tuple of K (slope, intercept), or None
         Of the network's probabilities, see `hf_unet.calibration`; None for a class without.
+    provenance : Provenance or None
+        The network and settings that made the probabilities. None: not known, so that the
+        result cannot be made again from its result.json.
     """
 
     mask: NDArray[Any]
@@ -128,6 +132,7 @@ class Segmentation:
     seed_depth: float = 0.0
     seed_area: int = 0
     calibration: Calibration | None = None
+    provenance: Provenance | None = None
 
     @property
     def instances(self) -> NDArray[np.int32]:
@@ -143,20 +148,41 @@ class Segmentation:
     @cached_property
     def objects(self) -> LabelledObjects:
         """The instances, with the class of each as an index into ``classes``."""
+        first = 0 if self.multilabel or len(self.probabilities) == 1 else 1
         if not self.multilabel:
-            return self._objects_of(self.mask)
+            return self._objects_of(self.mask, self.probabilities[first:])
         top = np.where(self.mask, self.probabilities, -1).argmax(axis=0) + 1
-        found = self._objects_of(np.where(self.mask.any(axis=0), top, 0))
+        found = self._objects_of(np.where(self.mask.any(axis=0), top, 0), self.probabilities)
         return LabelledObjects(found.labels, found.class_of - 1)
 
-    def _objects_of(self, mask: NDArray[Any]) -> LabelledObjects:
+    @cached_property
+    def whole_objects(self) -> LabelledObjects:
+        """Every object whole, also where classes overlap: what the files of `save` hold.
+
+        ``labels`` is an (L, H, W) int32 array, no number in two planes. L is 1, and the objects
+        are those of `objects`, unless the network is multi-label: then it is K, a plane for
+        each class.
+        """
+        if not self.multilabel:
+            return LabelledObjects(self.objects.labels[np.newaxis], self.objects.class_of)
+        planes = np.zeros(self.mask.shape, np.int32)
+        class_of: list[int] = []
+        for index, mask in enumerate(self.mask):
+            found = self._objects_of(mask.astype(np.uint8), self.probabilities[index, np.newaxis])
+            planes[index] = np.where(found.labels > 0, found.labels + len(class_of), 0)
+            class_of += [index] * len(found.class_of)
+        return LabelledObjects(planes, np.array(class_of, np.intp))
+
+    def _objects_of(
+        self, mask: NDArray[Any], probabilities: NDArray[np.float32]
+    ) -> LabelledObjects:
+        """Objects of a class map, seeded by the evidence or the most probable of these classes."""
         if self.seed_threshold is None:
             return label_objects(mask, self.min_area)
         evidence = self.evidence
         # Shape is that of the whole object, border and all; else it is the most probable class.
         if evidence is None or self.seed_depth:
-            first = 0 if self.multilabel or len(self.probabilities) == 1 else 1
-            evidence = self.probabilities[first:].max(axis=0)
+            evidence = probabilities.max(axis=0)
         return grow_seeds(
             mask,
             evidence,
@@ -233,53 +259,131 @@ class Segmentation:
         planes = [(self.class_pixels(i), color) for i, color in enumerate(self.rgb_colors.values())]
         return planes[first:]
 
-    def save(self, folder: str | Path) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        figures: Mapping[str, Any] | None = None,
+        probabilities: bool = True,
+    ) -> Path:
         """Write everything to a folder, which is made if need be.
 
-        ``mask.png`` holds the class index of every pixel (for a multi-label network
-        ``mask.tif`` holds one page for each class), ``instances.tif`` the objects,
-        ``rle.csv`` and ``objects.geojson`` the same as run lengths and polygons (of the
-        classes, if they may overlap),
-        ``overlay.png`` a picture and ``result.json`` the settings and areas.
+        An object has the same number in all files. Where classes overlap, every object is there
+        whole (`whole_objects`), and files of pixels have a plane for each class.
+
+        =====================  ====================================================================
+        ``mask.png``           the class index of each pixel; multi-label: ``mask.tif``, a page for
+                               each class
+        ``probabilities.tif``  float32, a channel for each class
+        ``instances.tif``      the objects' numbers, which ImageJ shows in colours
+        ``rle.csv``            the objects as run lengths
+        ``coco.json``          the same as COCO has them
+        ``objects.geojson``    their outlines with measurements, for QuPath
+        ``objects.csv``        their measurements, a line for each
+        ``overlay.png``        a picture
+        ``result.json``        areas, and what it takes to make the same mask again
+        =====================  ====================================================================
+
+        Parameters
+        ----------
+        folder : str or Path
+        figures : mapping, optional
+            What else result.json is to hold, for instance Dice against a ground truth: numbers,
+            texts, and lists and mappings of them.
+        probabilities : bool
+            False leaves out ``probabilities.tif``, the largest file by far: four bytes for each
+            pixel and class.
 
         Returns
         -------
         The folder.
+
+        Raises
+        ------
+        ResultError
+            If JSON cannot hold the figures; then nothing is written.
         """
+        summary = self.summary(figures)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        exports.write_instances_tiff(folder / "instances.tif", self.instances)
-        outlines, runs = folder / "objects.geojson", folder / "rle.csv"
+        found, objects = self.whole_objects, self.classes[0 if self.multilabel else 1 :]
+        numbers, names = found.labels, [self.classes[index] for index in found.class_of]
+        table = exports.region_table(numbers, self.image, self._own_probability())
         if self.multilabel:
             exports.write_stack_tiff(folder / "mask.tif", self.mask, self.classes)
-            exports.write_stack_geojson(outlines, self.mask, self.classes, self.rgb_colors)
-            exports.write_rle_csv(runs, self.mask, self.classes)
         else:
-            names = [self.classes[index] for index in self.objects.class_of]
             exports.write_mask_png(folder / "mask.png", self.mask)
-            exports.write_geojson(outlines, self.instances, names, self.rgb_colors)
-            exports.write_rle_csv(runs, self.instances, names)
+        if probabilities:
+            names_of_planes = self.classes[-len(self.probabilities) :]
+            exports.write_probabilities_tiff(
+                folder / "probabilities.tif", self.probabilities, names_of_planes
+            )
+        exports.write_instances_tiff(folder / "instances.tif", numbers, objects)
+        exports.write_rle_csv(folder / "rle.csv", numbers, names)
+        exports.write_coco(
+            folder / "coco.json", numbers, names, objects, self.image.name or "image"
+        )
+        exports.write_geojson(
+            folder / "objects.geojson", numbers, names, self.rgb_colors, measurements=table
+        )
+        exports.write_objects_csv(folder / "objects.csv", table, names)
         picture = BytesIO()
         self.overlay().save(picture, format="PNG")
         write_whole(folder / "overlay.png", picture.getvalue())
-        text = json.dumps(self.summary(), indent=2) + "\n"
-        write_whole(folder / "result.json", text.encode())
+        text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+        write_whole(folder / RESULT, text.encode())
         return folder
 
-    def summary(self) -> dict[str, Any]:
-        """Size, tiles, areas and number of instances, fit for JSON."""
+    def _own_probability(self) -> NDArray[np.float32]:
+        """(L, H, W): for each plane of `whole_objects`, the probability of its pixels' class."""
+        if self.multilabel or len(self.probabilities) == 1:
+            return self.probabilities
+        return np.take_along_axis(self.probabilities, self.mask[np.newaxis].astype(np.intp), axis=0)
+
+    def summary(self, figures: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What result.json holds: areas, tiles, provenance and figures, fit for JSON.
+
+        Parameters
+        ----------
+        figures : mapping, optional
+            As in `save`.
+
+        Raises
+        ------
+        ResultError
+            If JSON cannot hold the figures.
+        """
+        from hf_unet import __version__
+
+        provenance = self.provenance
+        model = None if provenance is None else provenance.model
         return {
+            "format": FORMAT,
+            "hf_unet_version": __version__,
+            "model": None if model is None else asdict(model),
+            "image": {
+                "name": self.image.name,
+                "page": self.image.page,
+                "pages": self.image.pages,
+                "channels": len(self.image),
+                "dtype": str(self.image.dtype),
+                "sha256": array_sha256(self.image),
+            },
             "height": self.plan.height,
             "width": self.plan.width,
             "bit_depth": self.image.bit_depth,
             "classes": list(self.classes),
             "multilabel": self.multilabel,
             "area_in_pixels": self.areas,
-            "instances": len(self.objects.class_of),
+            "instances": len(self.whole_objects.class_of),
             "tile": {
                 "side": list(self.plan.side),
                 "step": list(self.plan.step),
                 "margin": self.plan.margin,
                 "count": len(self.plan.tiles),
             },
+            "settings": None if provenance is None else dict(provenance.settings),
+            "device": None if provenance is None else provenance.device,
+            "mask_sha256": array_sha256(self.mask),
+            "figures": as_json(figures or {}, "figures"),
         }

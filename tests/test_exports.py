@@ -195,7 +195,7 @@ def test_ids_that_no_pixel_of_imagej_can_hold_are_refused(tmp_path):
         exports.write_instances_tiff,
         lambda path, ids: exports.write_rle_csv(path, ids, {1: "cell"}),
         lambda path, ids: exports.write_geojson(path, ids, {1: "cell"}),
-        exports.write_objects_csv,
+        lambda path, instances, *_: exports.region_table(instances),
     ],
 )
 def test_what_is_no_instance_map_is_refused(tmp_path, export, instances, said):
@@ -535,16 +535,24 @@ def test_region_table_measures_hand_drawn_objects():
     image = np.stack([np.arange(16).reshape(4, 4), np.full((4, 4), 7)]).astype(np.uint16)
     table = exports.region_table(instances, image)
     assert list(table) == [
-        *("id", "area", "centroid_y", "centroid_x", "eccentricity"),
-        *("mean_intensity_1", "mean_intensity_2"),
+        *("id", "area", "centroid_x", "centroid_y", "left", "top", "right", "bottom"),
+        *("eccentricity", "equivalent_diameter"),
+        *("mean_intensity_1", "min_intensity_1", "max_intensity_1"),
+        *("mean_intensity_2", "min_intensity_2", "max_intensity_2"),
     ]
     assert table["id"].tolist() == [4, 9]
     assert table["area"].tolist() == [3, 4]
     assert table["centroid_y"].tolist() == [2.0, 0.5]
     assert table["centroid_x"].tolist() == [3.0, 0.5]
+    boxes = np.stack([table[side] for side in ("left", "top", "right", "bottom")], axis=1)
+    assert boxes.tolist() == [[3, 1, 4, 4], [0, 0, 2, 2]]  # right and bottom are outside
+    assert table["equivalent_diameter"] == pytest.approx(np.sqrt([12 / np.pi, 16 / np.pi]))
     assert table["eccentricity"][1] == 0
     assert table["eccentricity"][0] == 1  # one pixel wide: a line
     assert table["mean_intensity_1"].tolist() == [11.0, 2.5]
+    assert table["min_intensity_1"].tolist() == [7, 0]
+    assert table["max_intensity_1"].tolist() == [15, 5]
+    assert table["max_intensity_1"].dtype == np.uint16
     assert table["mean_intensity_2"].tolist() == [7.0, 7.0]
 
 
@@ -564,11 +572,13 @@ def test_region_table_refuses_an_image_of_another_size():
 def test_objects_csv_is_the_table(tmp_path):
     instances = disks(60, 20)
     image = np.random.default_rng(0).random((3, 60, 60))
-    exports.write_objects_csv(tmp_path / "objects.csv", instances, image, ["cell"] * 9)
+    table = exports.region_table(instances, image, instances / 10)
+    exports.write_objects_csv(tmp_path / "objects.csv", table, ["cell"] * 9)
     read = pd.read_csv(tmp_path / "objects.csv")
-    assert list(read)[:3] == ["id", "label", "area"]
-    assert (read["label"] == "cell").all()
-    for name, column in exports.region_table(instances, image).items():
+    assert list(read)[:3] == ["id", "class", "area"]
+    assert (read["class"] == "cell").all()
+    assert read["mean_probability"].to_numpy() == pytest.approx(read["id"] / 10)
+    for name, column in table.items():
         assert np.array_equal(read[name], column)
     assert read["mean_intensity_2"][4] == pytest.approx(image[1][instances == 5].mean())
 
@@ -581,7 +591,9 @@ def test_no_objects_give_valid_files_with_their_headers(tmp_path):
     image = np.ones((2, 4, 5), np.float32)
     exports.write_rle_csv(tmp_path / "rle.csv", nothing, [])
     exports.write_geojson(tmp_path / "objects.geojson", nothing, [])
-    exports.write_objects_csv(tmp_path / "objects.csv", nothing, image, [])
+    table = exports.region_table(nothing, image, nothing)
+    exports.write_objects_csv(tmp_path / "objects.csv", table, [])
+    exports.write_coco(tmp_path / "coco.json", nothing, [], ["cell"], "a.png")
     assert (tmp_path / "rle.csv").read_text() == "label,id,order,first_pixel,height,width,rle\n"
     assert exports.read_rle_csv(tmp_path / "rle.csv") == ()
     assert json.loads((tmp_path / "objects.geojson").read_text()) == {
@@ -590,7 +602,9 @@ def test_no_objects_give_valid_files_with_their_headers(tmp_path):
     }
     assert exports.read_geojson(tmp_path / "objects.geojson") == ({}, {})
     assert (tmp_path / "objects.csv").read_text() == (
-        "id,label,area,centroid_y,centroid_x,eccentricity,mean_intensity_1,mean_intensity_2\n"
+        "id,class,area,centroid_x,centroid_y,left,top,right,bottom,"
+        "eccentricity,equivalent_diameter,mean_intensity_1,min_intensity_1,max_intensity_1,"
+        "mean_intensity_2,min_intensity_2,max_intensity_2,mean_probability\n"
     )
     assert exports.fill_outlines({}, (4, 5)).tolist() == nothing.tolist()
 

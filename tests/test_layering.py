@@ -12,15 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # From low to high. Modules of one line may use each other as long as no circle arises.
 LAYERS = [
     {"errors"},
-    {"colors", "geometry"},
+    {"colors", "geometry", "snippets"},
     {"images"},
     {"distances", "instance_sets", "instances", "labels", "loss", "metrics", "tiles"},
     {"averaging", "calibration", "weight_map"},
-    {"card", "display", "exports", "pretrained"},
+    {"card", "display", "exports", "provenance"},
+    {"pretrained"},
     {"segmentation"},
     {"network"},
     {"model", "seams"},
-    {"training"},
+    {"reproduction", "training"},
+    {"segment_command", "terminal"},
     {"cli"},
     {"demo"},
 ]

@@ -16,6 +16,7 @@ from hf_unet import exports
 from hf_unet.errors import ImageError
 from hf_unet.exports.outlines import fill_outlines
 from hf_unet.images import normalize, read_image
+from hf_unet.instances import label_objects
 from hf_unet.model import UNet
 from hf_unet.segmentation import Segmentation, decide
 
@@ -30,7 +31,10 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-FILES = {"instances.tif", "rle.csv", "objects.geojson", "overlay.png", "result.json"}
+FILES = {
+    *("instances.tif", "probabilities.tif", "rle.csv", "coco.json", "objects.csv"),
+    *("objects.geojson", "overlay.png", "result.json"),
+}
 
 
 def drawn(**arguments: Any) -> UNet:
@@ -144,10 +148,18 @@ def test_tile_and_batch_change_nothing_but_rounding(kind: str, padding: str) -> 
         assert np.array_equal(mask[..., clear[0]], wanted[..., clear[0]])
 
 
-@pytest.mark.parametrize("tile", [0, -5, 2.5, "big", True, (60, 60)])
+@pytest.mark.parametrize("tile", [0, -5, 2.5, "big", True, (60,), (60, 0), (60, 2.5), (9, 9, 9)])
 def test_a_wrong_tile_is_named(tile: Any) -> None:
-    with pytest.raises(ImageError, match="tile is a side in whole pixels, at least 1, not "):
+    with pytest.raises(ImageError, match=r"tile is .* in whole pixels, at least 1, not "):
         drawn().segment(picture(20, 20), tile=tile)
+
+
+def test_the_sides_of_a_plan_give_it_again() -> None:
+    model, image = drawn(), picture(83, 47)
+    for tile in (None, 28, (40, 28)):
+        plan = model.segment(image, tile=tile).plan
+        assert model.segment(image, tile=plan.side).plan == plan
+    assert plan.side == (40, 28)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.0, "2", False])
@@ -293,6 +305,37 @@ def test_instances_of_overlapping_classes_are_of_the_most_probable() -> None:
         assert (result.probabilities[index] >= result.probabilities[1 - index])[other].all()
 
 
+def test_objects_are_whole_where_classes_overlap() -> None:
+    result = segmented("multi-label", min_area=4)
+    found = result.whole_objects
+    assert found.labels.shape == (2, 43, 37) and found.labels.dtype == np.int32
+    assert (found.labels > 0).all(axis=0).any()  # two objects on one pixel
+    numbers = [set(np.unique(plane)) - {0} for plane in found.labels]
+    assert not numbers[0] & numbers[1]
+    assert numbers[0] | numbers[1] == set(range(1, len(found.class_of) + 1))
+    for index, plane in enumerate(found.labels):
+        alone = label_objects(result.mask[index].astype(np.uint8), min_area=4)
+        assert np.array_equal(plane > 0, alone.labels > 0)
+        assert (found.class_of == index).sum() == len(alone.class_of) == len(numbers[index])
+
+
+def test_seeds_part_the_objects_of_each_class_by_its_own_probability() -> None:
+    probabilities = np.zeros((2, 1, 5), np.float32)
+    probabilities[0] = [0.9, 0.9, 0.6, 0.9, 0.9]  # two, which touch where the other is sure
+    probabilities[1] = [0.0, 0.8, 0.95, 0.8, 0.0]
+    model = drawn(**KINDS["multi-label"], seed_threshold=0.85)
+    result = model.interpret(probabilities, read_image(picture(1, 5)), model.plan(1, 5))
+    first, second = result.whole_objects.labels
+    assert first[0, 0] != first[0, 4] and (first > 0).all()
+    assert second.tolist() == [[0, 3, 3, 3, 0]]
+
+
+def test_objects_of_classes_that_exclude_each_other_are_the_instances() -> None:
+    result = segmented("softmax")
+    assert np.array_equal(result.whole_objects.labels, result.instances[None])
+    assert result.whole_objects.class_of is result.objects.class_of
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_overlay_is_a_picture_of_the_images_size(kind: str) -> None:
     result = segmented(kind)
@@ -348,15 +391,18 @@ def test_a_multi_label_result_is_saved_too(tmp_path: Path) -> None:
     stack, names = exports.read_stack_tiff(folder / "mask.tif")
     assert np.array_equal(stack, result.mask) and tuple(names) == result.classes
     assert {path.name for path in folder.iterdir()} == FILES | {"mask.tif"}
+    objects = result.whole_objects
+    assert np.array_equal(exports.read_instances_tiff(folder / "instances.tif"), objects.labels)
     rows = exports.read_rle_csv(folder / "rle.csv")
-    assert [row.label for row in rows] == list(result.classes)
-    for row, plane in zip(rows, result.mask, strict=True):
-        assert np.array_equal(decoded(row), plane)
     outlines, classes = exports.read_geojson(folder / "objects.geojson")
-    for number, polygons in outlines.items():
-        plane = result.mask[result.classes.index(classes[number])]
-        assert np.array_equal(fill_outlines({1: polygons}, (43, 37)) > 0, plane)
+    assert [row.id for row in rows] == list(outlines) == list(range(1, len(rows) + 1))
+    for row, index in zip(rows, objects.class_of, strict=True):
+        here = objects.labels[index] == row.id
+        assert row.label == classes[row.id] == result.classes[index]
+        assert np.array_equal(decoded(row), here)
+        assert np.array_equal(fill_outlines({1: outlines[row.id]}, (43, 37)) > 0, here)
     assert json.loads((folder / "result.json").read_text())["multilabel"] is True
+    assert json.loads((folder / "result.json").read_text())["instances"] == len(rows)
 
 
 def test_nothing_found_is_saved_too(tmp_path: Path) -> None:
@@ -368,7 +414,7 @@ def test_nothing_found_is_saved_too(tmp_path: Path) -> None:
     assert json.loads((folder / "result.json").read_text())["instances"] == 0
 
 
-@pytest.mark.parametrize("after", range(6))
+@pytest.mark.parametrize("after", range(9))
 def test_a_save_that_fails_leaves_whole_files_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -386,7 +432,7 @@ def test_a_save_that_fails_leaves_whole_files_only(
     with pytest.raises(OSError, match="No space left"):
         second.save(tmp_path / "both")
     contents = {path.name: path.read_bytes() for path in (tmp_path / "both").iterdir()}
-    assert len(contents) == 6
+    assert len(contents) == 9
     for name, content in contents.items():
         versions = [(tmp_path / which / name).read_bytes() for which in ("old", "new")]
         assert content in versions

@@ -1,15 +1,50 @@
 """What may be exported: instances, multi-label stacks, and the names that go with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_unet.errors import LabelError
 
+Value = TypeVar("Value")
 
-def check_instances(instances: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Give the instances as (H, W) int64; LabelError unless 2-D, whole and not negative."""
+
+def check_planes(instances: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Give instances as (L, H, W) int32 or int64, from one plane (H, W) or from several.
+
+    LabelError unless they are whole and not negative.
+    """
+    ids = np.asarray(instances)
+    if ids.ndim != 3:
+        return check_instances(ids)[np.newaxis]
+    if len(ids) == 0:
+        raise LabelError("The stack of instances has no plane; give one at least.")
+    return check_instances(ids.reshape(-1, ids.shape[-1])).reshape(ids.shape)
+
+
+def by_instance(
+    instances: npt.ArrayLike, describe: Callable[[npt.NDArray[Any]], dict[int, Value]]
+) -> dict[int, Value]:
+    """Put together what ``describe`` says of each plane of instances, by ascending id.
+
+    LabelError if an id is in two planes: it would be two objects.
+    """
+    found: dict[int, Value] = {}
+    for plane in check_planes(instances):
+        here = describe(plane)
+        if twice := found.keys() & here.keys():
+            raise LabelError(
+                f"Instance {min(twice)} is in two planes of the stack. Number the objects of all "
+                "planes from 1 on, each number once."
+            )
+        found |= here
+    return dict(sorted(found.items()))
+
+
+def check_instances(instances: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Give the instances as (H, W) int32 or int64; LabelError unless 2-D, whole, not negative."""
     ids = np.asarray(instances)
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "biu":
         raise LabelError(
@@ -21,7 +56,8 @@ def check_instances(instances: npt.ArrayLike) -> npt.NDArray[np.int64]:
             f"Instance numbers must not be negative; the smallest is {ids.min()}. "
             "Use 0 for background and one positive number for each object."
         )
-    return ids.astype(np.int64)
+    # Those of a hundred megapixels are copied only where they must be.
+    return ids if ids.dtype == np.int32 else ids.astype(np.int64)
 
 
 def check_stack(stack: npt.ArrayLike, classes: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -4,9 +4,10 @@ import csv
 import io
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -24,13 +25,23 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     OSError
         The folder is absent or cannot be written, or the disk is full: the old file stays.
     """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Give a file to write, which takes its name only once the block has ended well.
+
+    For what is too large to be put together in memory first; else see `write_whole`.
+    """
     target = Path(path)
     # In the same folder, since a file can only be renamed at once within one file system. Opened
     # by name rather than by `tempfile`, whose files nobody else in a shared folder may read.
     part = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with part.open("xb") as file:
-            file.write(content)
+            yield file
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)

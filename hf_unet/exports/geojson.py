@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hf_unet.colors import PALETTE, rgb
 from hf_unet.errors import LabelError
-from hf_unet.exports.checks import check_stack, names_by_id
+from hf_unet.exports.checks import by_instance, check_stack, names_by_id
 from hf_unet.exports.files import write_whole
 from hf_unet.exports.outlines import Polygon, Ring, trace_outlines
 
@@ -24,6 +24,7 @@ def write_geojson(
     instances: npt.ArrayLike,
     class_of: Mapping[int, str] | Sequence[str],
     colors: Mapping[str, Color] | None = None,
+    measurements: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> None:
     """Write every instance's exact outline as GeoJSON, which QuPath opens as annotations.
 
@@ -32,11 +33,13 @@ def write_geojson(
     path
         The file to write; its folder exists.
     instances
-        (H, W) ids, 0 = background.
+        (H, W) ids, 0 = background; or (L, H, W) where objects overlap.
     class_of
         Class names: id -> name, or a sequence in the order of ascending ids.
     colors
         Class name -> color. A class without one takes the next of `hf_unet.colors.PALETTE`.
+    measurements
+        Columns of `hf_unet.exports.region_table`, of the same instances; QuPath lists them.
 
     Raises
     ------
@@ -51,13 +54,18 @@ def write_geojson(
     exteriors look clockwise. An instance in several 4-connected pieces is a MultiPolygon. Its
     number is kept as ``properties.instance``.
     """
-    outlines = trace_outlines(instances)
+    outlines = by_instance(instances, trace_outlines)
     names = names_by_id(outlines, class_of)
     rgb_of = _class_colors(dict.fromkeys(names.values()), colors)
     features = [
         _feature(polygons, names[n], rgb_of[names[n]], f"{names[n]} {n}", n)
         for n, polygons in outlines.items()
     ]
+    if measurements is not None:
+        columns = {name: column.tolist() for name, column in measurements.items() if name != "id"}
+        for row, feature in enumerate(features):
+            values = {name: column[row] for name, column in columns.items()}
+            feature["properties"]["measurements"] = values
     _write_features(path, features)
 
 

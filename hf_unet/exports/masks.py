@@ -12,11 +12,13 @@ import tifffile
 from PIL import Image
 
 from hf_unet.errors import LabelError
-from hf_unet.exports.checks import check_instances, check_stack
-from hf_unet.exports.files import write_whole
+from hf_unet.exports.checks import check_planes, check_stack
+from hf_unet.exports.files import whole_file, write_whole
 
 _PAGE_NAME = 285  # TIFF 6.0
 _COLOR_MAP = 320
+_LARGEST_TIFF = 2**32 - 2**25
+"""Bytes; beyond them only BigTIFF has room, which ImageJ opens through Bio-Formats."""
 
 
 def write_mask_png(path: str | os.PathLike[str], mask: npt.ArrayLike) -> None:
@@ -113,7 +115,73 @@ def read_stack_tiff(
     return stack, classes
 
 
-def write_instances_tiff(path: str | os.PathLike[str], instances: npt.ArrayLike) -> None:
+def write_probabilities_tiff(
+    path: str | os.PathLike[str], probabilities: npt.ArrayLike, classes: Sequence[str]
+) -> None:
+    """Write probabilities as a float32 TIFF that ImageJ opens as a stack with named channels.
+
+    Parameters
+    ----------
+    path
+        The file to write; its folder exists.
+    probabilities
+        (K, H, W), 0 .. 1.
+    classes
+        K names.
+
+    Raises
+    ------
+    LabelError
+        The probabilities are not (K, H, W) with K names, or not numbers of floating point.
+
+    Notes
+    -----
+    Not compressed, which every version of ImageJ reads; of more than 4 GB a BigTIFF, which
+    ImageJ reads by Bio-Formats.
+    """
+    array = np.asarray(probabilities)
+    if array.ndim != 3 or array.size == 0 or array.dtype.kind != "f" or len(array) != len(classes):
+        raise LabelError(
+            "Probabilities are an array of floats (classes, height, width) with a name for each "
+            f"class; this one has shape {array.shape}, type {array.dtype} and {len(classes)} names."
+        )
+    metadata = {
+        "axes": "CYX",
+        "mode": "grayscale",
+        "min": 0.0,
+        "max": 1.0,
+        "Ranges": (0.0, 1.0) * len(array),
+        "Labels": list(classes),
+    }
+    large = array.size * 4 > _LARGEST_TIFF
+    with whole_file(path) as file:
+        tifffile.imwrite(
+            file,
+            array.astype(np.float32, copy=False),
+            bigtiff=large,
+            imagej=not large,
+            photometric="minisblack",
+            metadata={"axes": "CYX", "Labels": list(classes)} if large else metadata,
+        )
+
+
+def read_probabilities_tiff(
+    path: str | os.PathLike[str],
+) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    """Read what `write_probabilities_tiff` wrote: ((K, H, W) float32, the K class names)."""
+    with tifffile.TiffFile(path) as file:
+        array = file.asarray()
+        metadata = file.imagej_metadata or (file.shaped_metadata or ({},))[0]
+        names = metadata.get("Labels")
+        if array.dtype != np.float32 or names is None:
+            raise LabelError(f"{Path(path).name} holds no probabilities with named classes.")
+    names = [names] if isinstance(names, str) else names
+    return array.reshape(len(names), *array.shape[-2:]), tuple(names)
+
+
+def write_instances_tiff(
+    path: str | os.PathLike[str], instances: npt.ArrayLike, planes: Sequence[str] | None = None
+) -> None:
     """Write instances as a TIFF that ImageJ opens in colors, with every id unchanged.
 
     Parameters
@@ -121,12 +189,15 @@ def write_instances_tiff(path: str | os.PathLike[str], instances: npt.ArrayLike)
     path
         The file to write; its folder exists.
     instances
-        (H, W) ids, 0 = background, up to 2**24.
+        (H, W) ids, 0 = background, up to 2**24; or (L, H, W) where objects overlap, which become
+        the channels of a stack.
+    planes
+        L names for the channels.
 
     Raises
     ------
     LabelError
-        The instances are not a 2-D array of whole numbers of at least 0, or too large.
+        The instances are not such an array, negative, or too large.
 
     Notes
     -----
@@ -135,7 +206,7 @@ def write_instances_tiff(path: str | os.PathLike[str], instances: npt.ArrayLike)
     but at most 255: ImageJ has 256 colors, and a wider range would draw the first objects as
     black as the background. Ids from 255 on therefore share a color, their numbers do not.
     """
-    ids = check_instances(instances)
+    ids = check_planes(instances)
     largest = int(ids.max())
     if largest > 2**24:
         raise LabelError(
@@ -144,24 +215,33 @@ def write_instances_tiff(path: str | os.PathLike[str], instances: npt.ArrayLike)
         )
     shown = float(min(max(largest, 1), 255))
     lut = _label_colors()
-    stream = io.BytesIO()
-    tifffile.imwrite(
-        stream,
-        ids.astype(np.uint16 if largest <= 65535 else np.float32),
-        imagej=True,
-        photometric="minisblack",
-        metadata={"min": 0.0, "max": shown, "Ranges": (0.0, shown), "LUTs": [lut]},
-        # ImageJ takes a single plane's colors from the TIFF tag, several channels' from "LUTs".
-        extratags=[(_COLOR_MAP, 3, lut.size, (lut.astype(np.uint16) * 257).ravel(), True)],
-    )
-    write_whole(path, stream.getvalue())
+    metadata = {
+        "min": 0.0,
+        "max": shown,
+        "Ranges": (0.0, shown) * len(ids),
+        "LUTs": [lut] * len(ids),
+    }
+    if len(ids) > 1:
+        metadata |= {"axes": "CYX", "mode": "color"}  # one channel at a time, in its colors
+        if planes is not None:
+            metadata["Labels"] = list(planes)
+    with whole_file(path) as file:
+        tifffile.imwrite(
+            file,
+            (ids if len(ids) > 1 else ids[0]).astype(np.uint16 if largest <= 65535 else np.float32),
+            imagej=True,
+            photometric="minisblack",
+            metadata=metadata,
+            # ImageJ takes a single plane's colors from the TIFF tag, several channels' from "LUTs".
+            extratags=[(_COLOR_MAP, 3, lut.size, (lut.astype(np.uint16) * 257).ravel(), True)],
+        )
 
 
 def read_instances_tiff(path: str | os.PathLike[str]) -> npt.NDArray[np.int32]:
-    """Read what `write_instances_tiff` wrote: (H, W) int32 ids."""
+    """Read what `write_instances_tiff` wrote: (H, W) or (L, H, W) int32 ids."""
     array = tifffile.imread(path)
-    if array.ndim != 2:
-        raise LabelError(f"{Path(path).name} holds more than one plane of instances.")
+    if array.ndim not in (2, 3) or array.dtype not in (np.uint16, np.float32):
+        raise LabelError(f"{Path(path).name} holds no instances as this package writes them.")
     return array.astype(np.int32)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_unet.errors import LabelError
-from hf_unet.exports.checks import check_instances, check_stack, names_by_id
+from hf_unet.exports.checks import by_instance, check_stack, names_by_id
 from hf_unet.exports.files import write_csv
 
 Order = Literal["column-major", "row-major"]
@@ -67,6 +67,37 @@ def encode_instances_rle(instances: npt.ArrayLike, order: Order = "column-major"
     >>> encode_instances_rle([[0, 4], [2, 4]])
     {2: '2 1', 4: '3 2'}
     """
+    runs = instance_runs(instances, order)
+    from_one = np.array([1, 0])
+    return {
+        instance: " ".join(map(str, (pairs + from_one).ravel().tolist()))
+        for instance, pairs in runs.items()
+    }
+
+
+def instance_runs(
+    instances: npt.ArrayLike, order: Order = "column-major"
+) -> dict[int, npt.NDArray[np.int64]]:
+    """Find the runs of every instance, from one pass over the pixels.
+
+    Parameters
+    ----------
+    instances
+        (H, W) whole numbers or booleans, 0 = background.
+    order
+        As in `encode_rle`.
+
+    Returns
+    -------
+    dict
+        Instance id, ascending, -> (n, 2) int64: first pixel, counted from 0, and length of each
+        run, in their order. A run goes on from the end of one column (or row) to the next.
+
+    Examples
+    --------
+    >>> {n: runs.tolist() for n, runs in instance_runs([[0, 4], [2, 4]]).items()}
+    {2: [[1, 1]], 4: [[2, 2]]}
+    """
     array = np.asarray(instances)
     flat = array.ravel(order=_memory_order(order))
     if flat.size == 0:
@@ -77,13 +108,10 @@ def encode_instances_rle(instances: npt.ArrayLike, order: Order = "column-major"
     inside = values != 0
     values, starts, lengths = values[inside], starts[inside], lengths[inside]
     by_value = np.argsort(values, kind="stable")
-    pairs = np.stack([starts[by_value] + 1, lengths[by_value]], axis=1)
+    runs = np.stack([starts[by_value], lengths[by_value]], axis=1)
     ids, first = np.unique(values[by_value], return_index=True)
-    bounds = [*first.tolist(), len(pairs)]
-    return {
-        int(instance): " ".join(map(str, pairs[bounds[n] : bounds[n + 1]].ravel().tolist()))
-        for n, instance in enumerate(ids)
-    }
+    bounds = [*first.tolist(), len(runs)]
+    return {int(instance): runs[bounds[n] : bounds[n + 1]] for n, instance in enumerate(ids)}
 
 
 def decode_rle(
@@ -179,8 +207,8 @@ def write_rle_csv(
     path
         The file to write; its folder exists.
     masks
-        (H, W) instances, one line for each; or a (K, H, W) bool stack, one line for each class,
-        with an empty code where a class is absent.
+        (H, W) instances, or (L, H, W) where they overlap: one line for each. Or a (K, H, W) bool
+        stack: one line for each class, with an empty code where a class is absent.
     names
         Class names. For instances: id -> name, or a sequence in the order of ascending ids. For
         a stack: K names.
@@ -195,11 +223,11 @@ def write_rle_csv(
         Names and masks do not fit each other, or the masks are not of one of the two forms.
     """
     array = np.asarray(masks)
-    if array.ndim == 3:
+    if array.ndim == 3 and array.dtype == np.bool_:
         array = check_stack(array, list(names.values() if isinstance(names, Mapping) else names))
         codes = {k: encode_rle(mask, order) for k, mask in enumerate(array, start=1)}
     else:
-        codes = encode_instances_rle(check_instances(array), order)
+        codes = by_instance(array, lambda plane: encode_instances_rle(plane, order))
     named = names_by_id(codes, names)
     height, width = array.shape[-2:]
     rows = [(named[n], n, order, 1, height, width, rle) for n, rle in codes.items()]

@@ -31,6 +31,8 @@ class ScienceImage(np.ndarray[tuple[int, int, int], np.dtype[Any]]):
         has dtype uint16 and bit_depth 12; for floats it is the width of the float.
     page, pages : int
         Which page of the file this is, from 0, and how many there are.
+    name : str or None
+        Name of the file, without its folder; None if it was none.
 
     Example
     -------
@@ -42,19 +44,26 @@ class ScienceImage(np.ndarray[tuple[int, int, int], np.dtype[Any]]):
     bit_depth: int
     page: int
     pages: int
+    name: str | None
 
     def __new__(
-        cls, pixels: npt.NDArray[Any], bit_depth: int, page: int = 0, pages: int = 1
+        cls,
+        pixels: npt.NDArray[Any],
+        bit_depth: int,
+        page: int = 0,
+        pages: int = 1,
+        name: str | None = None,
     ) -> ScienceImage:
         """Wrap pixels (C, H, W), copied only where they are not in C order."""
         image = np.ascontiguousarray(pixels).view(cls)
-        image.bit_depth, image.page, image.pages = bit_depth, page, pages
+        image.bit_depth, image.page, image.pages, image.name = bit_depth, page, pages, name
         return image
 
     def __array_finalize__(self, parent: Any) -> None:
         self.bit_depth = getattr(parent, "bit_depth", 8 * self.dtype.itemsize)
         self.page = getattr(parent, "page", 0)
         self.pages = getattr(parent, "pages", 1)
+        self.name = getattr(parent, "name", None)
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         plain = np.asarray(array)
@@ -62,7 +71,13 @@ class ScienceImage(np.ndarray[tuple[int, int, int], np.dtype[Any]]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Data loader workers pickle images; ndarray's own pickle forgets the attributes.
-        return ScienceImage, (np.asarray(self), self.bit_depth, self.page, self.pages)
+        return ScienceImage, (
+            np.asarray(self),
+            self.bit_depth,
+            self.page,
+            self.pages,
+            self.name,
+        )
 
 
 def read_image(source: Any, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> ScienceImage:
@@ -114,6 +129,7 @@ def read_image(source: Any, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> S
     """
     page = _page_number(page)
     name = "The image"
+    file_name = source.name if isinstance(source, ScienceImage) else None
     try:
         if isinstance(source, Image.Image):
             decoded = _from_pillow(source, page, max_pixels)
@@ -130,11 +146,12 @@ def read_image(source: Any, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> S
             name = "The file"
             if isinstance(source, str | os.PathLike):
                 name = _file_name(source)
+                file_name = Path(os.fsdecode(source)).name
             decoded = decode(_file_bytes(source), page, max_pixels)
         _check_finite(decoded.pixels)
     except ImageError as error:
         raise ImageError(f"{name} {error}") from error.__cause__
-    return ScienceImage(decoded.pixels, decoded.bit_depth, decoded.page, decoded.pages)
+    return ScienceImage(decoded.pixels, decoded.bit_depth, decoded.page, decoded.pages, file_name)
 
 
 def _page_number(page: Any) -> int:
@@ -334,4 +351,5 @@ def _as_science_image(pixels: npt.NDArray[Any], like: npt.NDArray[Any]) -> Scien
         getattr(like, "bit_depth", 8 * like.dtype.itemsize),
         getattr(like, "page", 0),
         getattr(like, "pages", 1),
+        getattr(like, "name", None),
     )

@@ -109,6 +109,7 @@ def applied(result: Segmentation, choice: Choice) -> Segmentation:
         seed_threshold=choice.get("seed_threshold", result.seed_threshold),
         seed_depth=choice.get("seed_depth", result.seed_depth),
         seed_area=choice.get("seed_area", result.seed_area),
+        provenance=None,  # which told of other arguments
     )
 
 
