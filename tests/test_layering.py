@@ -18,7 +18,7 @@ LAYERS = [
     {"averaging", "calibration", "weight_map"},
     {"card", "display", "exports", "pretrained"},
     {"segmentation"},
-    {"network"},
+    {"judgement", "network"},
     {"model", "seams"},
     {"training"},
     {"cli"},
