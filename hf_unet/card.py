@@ -69,6 +69,7 @@ def render_card(
         repo_id=repo_id,
         normalization=config["normalization"],
         parameters="" if parameters is None else f" of {parameters:,} parameters",
+        expected=_expected(config, metrics),
         **{"summary": f"Segments {classes} in images of {config['in_channels']} channel(s)."}
         | fields,
     )
@@ -256,8 +257,51 @@ def _chosen(config: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _figure(value: float | None, bounds: Sequence[float] | None = None) -> str:
+def _expected(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
+    """What the network's own estimate of its Dice is worth."""
+    if not config.get("calibration"):
+        return "Its probabilities are not calibrated, so it makes no estimate of its own Dice."
+    what = (
+        "Without a ground truth, `result.expected_dice` is the network's own estimate of the Dice "
+        "of each class in an image, from its calibrated probabilities."
+    )
+    measured = {} if metrics is None else metrics["validation"].get("expected_dice", {})
+    known = {name: one for name, one in measured.get("classes", {}).items() if one}
+    if not known:
+        return f"{what} How well it holds has not been measured."
+    differences = ", ".join(
+        f"{one['mean_difference']:.3f} for {name} (at most {one['largest_difference']:.3f})"
+        for name, one in known.items()
+    )
+    rows = [
+        f"| {name} | {one['images']} | {one['expected']:.4f} | {one['measured']:.4f} "
+        f"| {one['mean_difference']:.4f} | {one['largest_difference']:.4f} "
+        f"| {one['without_estimate']:.4f} | {_figure(one['correlation'], absent='-')} |"
+        for name, one in known.items()
+    ]
+    return "\n".join(
+        [
+            f"{what} On the images kept out of training, each with the calibration of the others, "
+            f"it was off on average by {differences}.",
+            "",
+            "| class | images | Dice expected | Dice measured | mean difference "
+            "| largest difference | without the estimate | correlation |",
+            "|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"- {measured['convention']}.",
+            "- Without the estimate: the mean difference left to one who expects of each image "
+            "what the others scored on average. Where it is as small, the estimate does not tell "
+            "these images apart.",
+            "- On images unlike these it may be far off: it cannot know what it was never shown.",
+        ]
+    )
+
+
+def _figure(
+    value: float | None, bounds: Sequence[float] | None = None, *, absent: str = "absent"
+) -> str:
     if value is None:
-        return "absent"
+        return absent
     around = "" if bounds is None else f" ({bounds[0]:.4f} - {bounds[1]:.4f})"
     return f"{value:.4f}{around}"

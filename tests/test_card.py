@@ -190,6 +190,36 @@ def test_instances_membranes_intervals_and_thresholds_are_shown() -> None:
     assert kinds[-2:] == ["seg", "v_rand"]
 
 
+def test_the_card_says_how_well_the_estimate_held() -> None:
+    scores = {
+        "images": 9,
+        "expected": 0.8125,
+        "measured": 0.875,
+        "mean_difference": 0.0625,
+        "largest_difference": 0.1875,
+        "without_estimate": 0.09375,
+        "correlation": None,
+    }
+    metrics = copy.deepcopy(METRICS)
+    metrics["validation"]["expected_dice"] = {
+        "convention": "The others calibrate",
+        "classes": {"background": None, "cell": scores},
+    }
+    calibrated = CONFIG | {"calibration": [None, [0.75, -0.5]]}
+    card = str(render_card(calibrated, metrics))
+    assert "off on average by 0.062 for cell (at most 0.188)." in card
+    assert "| cell | 9 | 0.8125 | 0.8750 | 0.0625 | 0.1875 | 0.0938 | - |" in card
+    assert "- The others calibrate." in card and "| background | 9" not in card
+    scores["correlation"] = -0.25
+    assert "| 0.0938 | -0.2500 |" in str(render_card(calibrated, metrics))
+    uncalibrated = "not calibrated, so it makes no estimate"
+    assert uncalibrated in str(render_card(CONFIG, metrics))
+    assert uncalibrated in str(render_card(CONFIG))
+    for unmeasured in (None, METRICS):
+        card = str(render_card(calibrated, unmeasured))
+        assert "`result.expected_dice` is" in card and "has not been measured" in card
+
+
 def test_no_figure_is_typed_into_the_template() -> None:
     body = template().split("## What it was given")[1].split("## Paper")[0]
     assert not any(letter.isdigit() for letter in body)

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from hf_unet.geometry import valid_geometry
 from hf_unet.images import read_image
+from hf_unet.judgement import Evaluation
 from hf_unet.labels import Labels
 from hf_unet.segmentation import Segmentation, decide
 from hf_unet.tiles import plan_tiles
-from hf_unet.training.evaluation import Evaluation, evaluate, score
+from hf_unet.training.estimates import calibrate, estimate_figures, estimated
+from hf_unet.training.evaluation import evaluate, score
 from hf_unet.training.membranes import membrane_figures
 from hf_unet.training.pairs import OneFile, Pair, Truth
 from hf_unet.training.tuning import tune
@@ -108,11 +110,11 @@ def test_intervals_lie_in_the_same_places_and_hold_the_figures() -> None:
 def test_only_known_pixels_are_counted() -> None:
     truth = np.int32([[3, 3, 0, 0, 0, 0]])
     everything = result_of(foreground(np.full((1, 6), 0.9, np.float32)))
-    scores = score(everything, truth_of(truth, known=truth > 0))
+    scores = score(everything, *pairs_of([truth_of(truth, known=truth > 0)]))
     assert scores.pixel_error == 0 and scores.counts.fp.tolist() == [0, 0]
     assert scores.matching is None  # what is not annotated may be there
     assert scores.jaccard is not None and scores.jaccard.tolist() == [2 / 6]
-    assert score(everything, truth_of(truth)).pixel_error == pytest.approx(4 / 6)
+    assert score(everything, *pairs_of([truth_of(truth)])).pixel_error == pytest.approx(4 / 6)
 
 
 def test_known_pixels_of_a_stack() -> None:
@@ -121,9 +123,44 @@ def test_known_pixels_of_a_stack() -> None:
     known = np.array([[True, True, True, False]])
     probabilities = np.float32([[[0.9, 0.9, 0.1, 0.9]], [[0.1, 0.9, 0.1, 0.9]]])
     result = result_of(probabilities, multilabel=True)
-    scores = score(result, truth_of(stack, "multilabel", known))
+    scores = score(result, *pairs_of([truth_of(stack, "multilabel", known)]))
     assert scores.counts.tp.tolist() == [2, 0] and scores.counts.fp.tolist() == [0, 1]
     assert scores.pixel_error == pytest.approx(1 / 6)
+
+
+# --- the dice to expect ------------------------------------------------------------------------
+
+
+def test_an_image_annotated_in_part_says_nothing_of_the_estimate() -> None:
+    truth = np.int32([[3, 3, 0, 0, 0, 0]])
+    result = result_of(foreground(np.float32([[0.9, 0.8, 0.2, 0.7, 0.1, 0.1]])))
+    (part, whole) = pairs_of([truth_of(truth, known=truth > 0), truth_of(truth)])
+    assert estimated(result, part.truth, score(result, part)) is None
+    counted = estimated(result, whole.truth, score(result, whole))
+    assert counted is not None and counted.dice.tolist() == pytest.approx([6 / 7, 4 / 5])
+    back, front = counted.counts
+    assert (back.found.sum(), front.found.sum()) == (3, 3)
+    assert back.true is not None and front.true is not None
+    assert (back.true.sum(), front.true.sum()) == (4, 2)
+
+
+def test_each_class_is_calibrated_and_judged_by_itself() -> None:
+    stack = np.array([[[1, 1, 0, 0]], [[0, 1, 0, 0]], [[0, 0, 0, 0]]], np.bool_)
+    probabilities = np.float32(
+        [[[0.9, 0.9, 0.6, 0.1]], [[0.2, 0.8, 0.1, 0.1]], [[0.3, 0.1, 0.2, 0.1]]]
+    )
+    result = result_of(probabilities, multilabel=True)
+    (pair,) = pairs_of([truth_of(stack, "multilabel")])
+    one = estimated(result, pair.truth, score(result, pair))
+    assert one is not None
+    lines = calibrate([one, one])
+    assert lines is not None and len(lines) == 3 and lines[2] is None
+    assert calibrate([]) is None
+    figures = estimate_figures(("a", "b", "c"), [one, one])["classes"]
+    assert figures["c"] is None and figures["a"]["images"] == 2
+    assert figures["a"]["measured"] == pytest.approx(0.8)
+    assert figures["b"]["measured"] == 1 and figures["b"]["without_estimate"] == 0
+    assert figures["a"]["expected"] == pytest.approx(0.8, abs=0.15)
 
 
 # --- tuning ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ LAYERS = [
     {"card", "display", "exports", "provenance"},
     {"pretrained"},
     {"segmentation"},
-    {"network"},
+    {"judgement", "network"},
     {"model", "seams"},
     {"reproduction", "training"},
     {"segment_command", "terminal"},

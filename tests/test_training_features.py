@@ -87,6 +87,9 @@ def test_thresholds_are_tuned_and_kept_with_the_model(data: Path, tmp_path: Path
         None if tuned.thresholds is None else list(tuned.thresholds),
     )
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert len(config["calibration"]) == 2 and all(line[0] > 0 for line in config["calibration"])
+    assert metrics["validation"]["expected_dice"]["classes"]["disc"]["mean_difference"] < 0.2
+    assert tuned.segment(data / "image" / "00.tif").expected_dice is not None
     before = max(line["seg"] for line in log_of(tmp_path / "run"))
     assert metrics["validation"]["seg"] >= before
     assert (

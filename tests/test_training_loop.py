@@ -555,13 +555,56 @@ def test_evaluate_updates_figures_and_card(
     assert json.loads(capsys.readouterr().out)["validation"]["images"] == 8
 
 
+def test_a_model_is_calibrated_and_nothing_else_of_it_changes(
+    finished: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from runpy import run_path
+
+    model = shutil.copytree(finished / "best", tmp_path / "discs")
+    names = ("config.json", "metrics.json", "model.safetensors")
+    config, metrics, weights = ((model / name).read_bytes() for name in names)
+    image = data / "image" / "00.tif"
+    plain = UNet.from_pretrained(model).segment(image)
+    assert plain.expected_dice is None
+    assert "makes no estimate" in (model / "README.md").read_text()
+    main = run_path(str(ROOT / "train" / "evaluate.py"))["main"]
+    arguments = [str(model), "--data", str(data), "--calibrate"]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+    assert main() == 0  # without --update nothing is kept
+    assert (model / "config.json").read_bytes() == config
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments, "--update"])
+    assert main() == 0
+    capsys.readouterr()
+    assert (model / "model.safetensors").read_bytes() == weights
+    calibrated = json.loads((model / "config.json").read_text())
+    background, disc = calibrated.pop("calibration")
+    assert disc[0] > 0 and background == pytest.approx([disc[0], -disc[1]], abs=0.05)
+    assert json.loads(config) == calibrated | {"calibration": None}
+    figures = json.loads((model / "metrics.json").read_text())
+    estimate = figures["validation"].pop("expected_dice")
+    assert figures == json.loads(metrics)
+    scores = estimate["classes"]["disc"]
+    assert scores["images"] == 2 and scores["mean_difference"] < 0.1
+    assert scores["measured"] == pytest.approx(figures["validation"]["per_image"]["dice"]["disc"])
+    assert f"{scores['mean_difference']:.3f} for disc" in (model / "README.md").read_text()
+    result = UNet.from_pretrained(model).segment(image)
+    assert np.array_equal(result.mask, plain.mask) and result.expected_dice is not None
+
+
 def test_a_run_starts_from_the_weights_of_another(
     finished: Path, data: Path, tmp_path: Path
 ) -> None:
     first = shutil.copytree(finished / "best", tmp_path / "teacher")
+    config = json.loads((first / "config.json").read_text())
+    (first / "config.json").write_text(json.dumps(config | {"calibration": [[0.9, 0], None]}))
     network = settings_of(run={"init": str(first)})
     model = start_network(network).network
     assert model.training
+    assert model.calibration is None  # it was that of the weights as they were
     expected = UNet.from_pretrained(first).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 

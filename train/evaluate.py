@@ -16,6 +16,7 @@ from hf_unet.training.run_folder import (
     METRICS,
     SETTINGS,
     write_card,
+    write_config,
     write_metrics,
     write_settings,
 )
@@ -51,7 +52,14 @@ def main() -> int:
     parser.add_argument(
         "--tune",
         action="store_true",
-        help="choose the thresholds anew by what was kept out; with --update they stay in MODEL",
+        help="choose the thresholds anew by what was kept out, and calibrate; with --update both "
+        "stay in MODEL",
+    )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="calibrate anew, for the Dice that the model expects without a ground truth; no mask "
+        "changes; with --update the calibration stays in MODEL",
     )
     parser.add_argument(
         "--set", action="append", metavar="SECTION.KEY=VALUE", help="change one setting"
@@ -71,18 +79,23 @@ def main() -> int:
         if arguments.tune:
             chosen = tune(model, scored, settings.run.keep)
             model = load_network(arguments.model, device=arguments.device, **chosen)
-        figures = measure(
+        calibrated = arguments.tune or arguments.calibrate
+        measured = measure(
             model,
             settings,
             scored,
             train_images=len(split.train) if split else 0,
-        ).metrics
+            calibrated=calibrated,
+        )
+        figures = measured.metrics
+        if calibrated:
+            model.calibration = measured.calibration
         # How it was trained is in its own metrics.json alone.
         before = folder / METRICS
         metrics = json.loads(before.read_text("utf-8")) | figures if before.is_file() else figures
         if arguments.update:
-            if arguments.tune:
-                model.save_pretrained(folder)
+            if calibrated:
+                write_config(folder, model)
             write_card(folder, metrics, folder.as_posix())
             write_metrics(folder, metrics)
             write_settings(folder, settings)

@@ -39,6 +39,7 @@ from hf_unet.training.run_folder import (
     runs_before,
     save_checkpoint,
     write_card,
+    write_config,
     write_metrics,
     write_settings,
 )
@@ -314,7 +315,16 @@ def _finish(
     if settings.run.half:
         best.half().save_pretrained(output / "best")
         best = UNet.from_pretrained(output / "best", device=accelerator.device)
-    measured = measure(best, settings, split.validation, train_images=len(split.train))
+    measured = measure(
+        best,
+        settings,
+        split.validation,
+        train_images=len(split.train),
+        calibrated=settings.run.tune,
+    )
+    if settings.run.tune:
+        best.calibration = measured.calibration
+        write_config(output / "best", best)
     metrics = measured.metrics | {
         "training": {
             "steps": progress.step,

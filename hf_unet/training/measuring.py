@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet import __version__
+from hf_unet.calibration import Calibration
 from hf_unet.colors import rgb
 from hf_unet.display import displayed
+from hf_unet.judgement import Judgement
 from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
-from hf_unet.training.evaluation import ImageScores, evaluate
+from hf_unet.training.estimates import Estimated, calibrate, estimate_figures, estimated
+from hf_unet.training.evaluation import evaluate
 from hf_unet.training.membranes import membrane_figures
 from hf_unet.training.pairs import Pair
 from hf_unet.training.samples import Sample
@@ -34,14 +37,22 @@ class Measured:
         metrics.json, but for what is known of the training's course.
     samples : tuple of Sample
         The first few images.
+    calibration : tuple or None
+        Argument of the network, fitted to all images; None if none was asked for.
     """
 
     metrics: dict[str, Any]
     samples: tuple[Sample, ...]
+    calibration: Calibration | None = None
 
 
 def measure(
-    model: SegmentationNetwork, settings: Settings, pairs: Sequence[Pair], *, train_images: int
+    model: SegmentationNetwork,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    *,
+    train_images: int,
+    calibrated: bool = False,
 ) -> Measured:
     """Score a network, and put beside the figures what a card says of it.
 
@@ -54,21 +65,30 @@ def measure(
         Kept out of its training.
     train_images : int
         How many it was trained on.
+    calibrated : bool
+        Whether to calibrate its probabilities. How well the Dice holds that it then expects is
+        measured if so, and for a network that is calibrated already.
     """
     classes = ", ".join(model.mask_classes)
     samples: list[Sample] = []
+    estimates: list[Estimated] = []
+    calibrating = calibrated or model.calibration is not None
     sections: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
 
-    def keep(pair: Pair, result: Segmentation, scores: ImageScores) -> None:
+    def keep(pair: Pair, result: Segmentation, scores: Judgement) -> None:
         if len(samples) < SAMPLES:
             samples.append(sample(pair, result, scores))
         if settings.run.membranes:
             sections.append((pair.labels.class_map(), result.mask, result.probabilities[-1]))
+        if calibrating and (counted := estimated(result, pair.truth, scores)) is not None:
+            estimates.append(counted)
 
     validation = evaluate(model, pairs, on_result=keep).summary(intervals=True)
     if sections:
         truths, masks, probabilities = zip(*sections, strict=True)
         validation["membranes"] = membrane_figures(truths, masks, probabilities)
+    if estimates:
+        validation["expected_dice"] = estimate_figures(model.mask_classes, estimates)
     metrics = {
         "hf_unet_version": __version__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -87,10 +107,10 @@ def measure(
         "validation": validation,
         "overlap_tile": asdict(compare_seams(model, pairs[0].image)),
     }
-    return Measured(metrics, tuple(samples))
+    return Measured(metrics, tuple(samples), calibrate(estimates) if calibrated else None)
 
 
-def sample(pair: Pair, result: Segmentation, scores: ImageScores) -> Sample:
+def sample(pair: Pair, result: Segmentation, scores: Judgement) -> Sample:
     """A picture's worth of one result."""
     dice = scores.counts.dice(empty=np.nan)
     first = 0 if result.multilabel else 1  # the background is not drawn

@@ -27,6 +27,7 @@ from accelerate import Accelerator
 
 from hf_unet.card import render_card
 from hf_unet.exports.files import write_whole
+from hf_unet.network import SegmentationNetwork
 from hf_unet.pretrained import CONFIG, Repository
 from hf_unet.training.settings import Settings, SettingsError
 from hf_unet.training.splits import Split
@@ -116,6 +117,11 @@ def write_card(repository: Path, metrics: Mapping[str, Any], name: str) -> None:
     """
     config = json.loads((repository / CONFIG).read_text(encoding="utf-8"))
     render_card(config, metrics, repo_id=name).save(repository / "README.md")
+
+
+def write_config(repository: Path, network: SegmentationNetwork) -> None:
+    """Write config.json of a model repository again, and leave its weights as they are stored."""
+    write_whole(repository / CONFIG, network.config_text.encode())
 
 
 def write_settings(repository: Path, settings: Settings) -> None:

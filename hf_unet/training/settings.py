@@ -172,10 +172,10 @@ class RunSettings:
     weights move. ``validate_images`` = 0 validates on all that were kept out. ``keep`` names the
     figure by which the best checkpoint is chosen; after ``patience`` validations without a better
     one the run stops (0: never). ``tune`` chooses the thresholds of the best checkpoint by what
-    was kept out. ``membranes`` adds the figures of the ISBI 2012 challenge to those of the end.
-    ``half`` stores the best checkpoint in half precision, and measures it so. ``tracker`` is any
-    that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a folder or a name on
-    the Hub, whose weights the run starts from; empty: from new ones.
+    was kept out, and calibrates it. ``membranes`` adds the figures of the ISBI 2012 challenge to
+    those of the end. ``half`` stores the best checkpoint in half precision, and measures it so.
+    ``tracker`` is any that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a
+    folder or a name on the Hub, whose weights the run starts from; empty: from new ones.
 
     From the share ``freeze_norm`` of the run on, batch norm uses its running statistics in
     training as it does afterwards (1: never). Where images differ much, dark fluorescence from

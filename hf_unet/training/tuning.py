@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hf_unet.judgement import Evaluation, Judgement
 from hf_unet.network import SegmentationNetwork
 from hf_unet.segmentation import Segmentation, decide
-from hf_unet.training.evaluation import Evaluation, ImageScores, score
+from hf_unet.training.evaluation import score
 from hf_unet.training.pairs import Pair, Truth
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 19))
@@ -85,15 +86,12 @@ def _best(
     model: SegmentationNetwork, pairs: Sequence[Pair], keep: str, candidates: Sequence[Choice]
 ) -> Choice:
     """The candidate of the best figure, the first of equals; each image is segmented once."""
-    scores: dict[int, list[ImageScores]] = defaultdict(list)
+    scores: dict[int, list[Judgement]] = defaultdict(list)
     for pair in pairs:
         result = model.segment(pair.image)
         for number, candidate in enumerate(candidates):
-            scores[number].append(score(applied(result, candidate), pair.truth, pair.name))
-    figures = [
-        Evaluation(model.mask_classes, tuple(images), model.multilabel).figure(keep)
-        for images in scores.values()
-    ]
+            scores[number].append(score(applied(result, candidate), pair))
+    figures = [Evaluation(tuple(images)).figure(keep) for images in scores.values()]
     return dict(candidates[int(np.argmax(figures))])
 
 
@@ -119,9 +117,7 @@ def _class_thresholds(model: SegmentationNetwork, pairs: Sequence[Pair]) -> list
     for pair in pairs:
         result = model.segment(pair.image)
         counts = [
-            score(
-                applied(result, {"thresholds": [threshold] * len(model.classes)}), pair.truth
-            ).counts
+            score(applied(result, {"thresholds": [threshold] * len(model.classes)}), pair).counts
             for threshold in THRESHOLDS
         ]
         dice.append([one.dice() for one in counts])
