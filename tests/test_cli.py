@@ -12,6 +12,7 @@ import pytest
 import tifffile
 import torch
 from discs import draw_discs, make_data
+from hub_server import HubServer
 from PIL import Image
 
 from hf_unet import UNet, __version__
@@ -60,6 +61,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["--version"], f"hf-unet {__version__}"),
         (["--help"], "check-masks"),
         (["segment", "--help"], "--batch-size"),
+        (["segment", "--help"], "--from RESULT"),
         (["check-masks", "--help"], "--classes"),
     ):
         with pytest.raises(SystemExit) as caught:
@@ -80,6 +82,10 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         ["segment", "a.png", "--model", "m", "--output", "o", "--tile", "-3"],
         ["segment", "a.png", "--model", "m", "--output", "o", "--batch-size", "many"],
         ["segment", "a.png", "--model", "m", "--output", "o", "--device", "tpu"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--tile", "60x"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--set", "min_area"],
+        ["segment", "a.png", "--model", "m", "--output", "o", "--set", "a b=1"],
+        ["segment", "--model", "m", "--output", "o"],
         ["check-masks", "d", "--kind", "pixels"],
         ["check-masks", "d", "--classes", "a,a"],
         ["check-masks", "d", "--classes", "a,,b"],
@@ -156,6 +162,65 @@ def test_tile_batch_size_and_page_are_handed_on(model: Path, tmp_path: Path) -> 
     assert result["area_in_pixels"]["foreground"] == 200
 
 
+def test_both_sides_of_a_tile_and_changes_of_the_model_are_handed_on(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.png")
+    arguments = ("segment", tmp_path / "a.png", "--model", model, "--output", tmp_path / "out")
+    changes = ("--set", "min_area=40", "--set", "thresholds=[0.9]", "--set", "seed_threshold=null")
+    assert run(*arguments, "--tile", "28x44", *changes) == 0
+    result = json.loads((tmp_path / "out" / "a" / "result.json").read_text())
+    assert result["tile"]["side"] == [28, 44]
+    settings = result["settings"]
+    assert (settings["min_area"], settings["thresholds"]) == (40, [0.9])
+    assert settings["seed_threshold"] is None
+    assert run(*arguments, "--set", "padding=same") == 0  # a text needs no quotation marks
+    capsys.readouterr()
+    assert run(*arguments, "--set", "opacity=1") == 1
+    assert capsys.readouterr().err == "UNet has no argument 'opacity'.\n"
+
+
+def test_probabilities_can_be_left_out(model: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    arguments = ("segment", tmp_path / "a.png", "--model", model, "--output", tmp_path / "out")
+    assert run(*arguments, "--no-probabilities") == 0
+    names = {path.name for path in (tmp_path / "out" / "a").iterdir()}
+    assert "mask.png" in names and "probabilities.tif" not in names
+    assert run(*arguments) == 0
+    assert (tmp_path / "out" / "a" / "probabilities.tif").exists()
+
+
+def test_a_model_of_the_hub_is_taken_at_the_revision(
+    hub: HubServer, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "a.png")
+    repository = hub.add("lab/bright")
+    first = repository.put({path.name: path.read_bytes() for path in model.iterdir()}).oid
+    repository.put({"config.json": b"{}"})
+    arguments = ("segment", tmp_path / "a.png", "--model", "lab/bright", "--output", tmp_path / "o")
+    assert run(*arguments, "--revision", first) == 0
+    result = json.loads((tmp_path / "o" / "a" / "result.json").read_text())
+    assert (result["model"]["name"], result["model"]["revision"]) == ("lab/bright", first)
+    assert run(*arguments) == 1
+    assert run(*arguments, "--revision", "v7") == 1
+    assert "has no revision 'v7'" in capsys.readouterr().err
+
+
+def test_a_terminal_sees_how_far_it_is(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "in" / name)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    arguments = ("segment", tmp_path / "in", "--model", model, "--output", tmp_path / "out")
+    assert run(*arguments, "--tile", 40) == 0
+    shown = capsys.readouterr()
+    states = [state.strip() for state in shown.err.split("\r")]
+    assert "1 of 2: a.png, tile 1 of 4" in states and "2 of 2: b.png, tile 4 of 4" in states
+    assert states[-1] == ""  # the line is left empty
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["a.png", "b.png"]
+
+
 def test_average_is_handed_on_and_otherwise_left_to_the_model(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +240,7 @@ def test_average_is_handed_on_and_otherwise_left_to_the_model(
         (model, ["--average"], 8),
         (averaging, [], 8),
         (averaging, ["--average"], 8),
+        (averaging, ["--no-average"], 1),
     ):
         calls.clear()
         arguments = ("segment", tmp_path / "a.png", "--model", folder, *options)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from small_networks import drawn, picture
 from torch import nn
 
 from hf_unet import exports
@@ -17,7 +18,6 @@ from hf_unet.errors import ImageError
 from hf_unet.exports.outlines import fill_outlines
 from hf_unet.images import normalize, read_image
 from hf_unet.instances import label_objects
-from hf_unet.model import UNet
 from hf_unet.segmentation import Segmentation, decide
 
 Array = NDArray[Any]
@@ -35,30 +35,6 @@ FILES = {
     *("instances.tif", "probabilities.tif", "rle.csv", "coco.json", "objects.csv"),
     *("objects.geojson", "overlay.png", "result.json"),
 }
-
-
-def drawn(**arguments: Any) -> UNet:
-    torch.manual_seed(2)
-    model = UNet(**({"base_channels": 4, "depth": 1} | arguments)).eval()
-    scaled = normalize(read_image(picture(104, 104)), "percentile")
-    images = torch.from_numpy(scaled).expand(1, model.in_channels, -1, -1)
-    with torch.no_grad():  # centre and scale the scores, so that every class occurs
-        scores = model(images)
-        mean, deviation = scores.mean(dim=(0, 2, 3)), scores.std(dim=(0, 2, 3))
-        assert model.classifier.bias is not None
-        model.classifier.bias.sub_(mean).div_(deviation)
-        model.classifier.weight.div_(deviation[:, None, None, None])
-    return model
-
-
-def picture(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Blobs of a few pixels on a dark ground."""
-    from scipy.ndimage import gaussian_filter
-
-    noise = np.random.default_rng(seed).standard_normal(shape)
-    smooth = gaussian_filter(noise, [2 if side > 4 else 0 for side in shape])
-    scaled = (smooth - smooth.min()) / np.ptp(smooth) * 255
-    return np.asarray(scaled.round(), np.uint8)
 
 
 def decoded(row: exports.RleRow) -> NDArray[np.bool_]:

@@ -21,8 +21,9 @@ def _threshold_hint(found: Array) -> str:
     top = next((full for full in (1, 255, 65535) if found[-1] <= full), float(found[-1]))
     half = top / 2 if top == 1 else top // 2
     return (
-        f"If it is a mask, pass threshold={half:g} to count every value above {half:g} as "
-        "foreground, or save it again without smoothing, as PNG or TIFF."
+        f"If it is a mask, pass threshold={half:g} (in a recipe: data.threshold = {half:g}) to "
+        f"count every value above {half:g} as foreground, or save it again without smoothing, as "
+        "PNG or TIFF."
     )
 
 
@@ -54,8 +55,8 @@ def whole_numbers(values: Array, name: str) -> Array:
         if (values != np.rint(values)).any():
             raise LabelError(
                 f"{name} holds fractions ({described(np.unique(values))}), as a probability map "
-                "does; labels are whole numbers. Pass threshold=0.5, or what suits, to make it a "
-                "mask."
+                "does; labels are whole numbers. Pass threshold=0.5 (in a recipe: data.threshold "
+                "= 0.5), or what suits, to make it a mask."
             )
         if np.abs(values).max() < 2**53:
             values = values.astype(np.int64)
