@@ -141,7 +141,7 @@ def test_bundled_models_come_by_name_and_once() -> None:
     assert first.classes == ("background", "cell") and not first.training
     assert models.load_model("phc-u373") is first
     for name in ("cells", "", None):
-        assert f"There is no model {name!r}. Choose dic-hela, em-membranes" in refusal(name)
+        assert f"There is no model {name or ''!r}. Choose dic-hela, em-membranes" in refusal(name)
 
 
 def test_a_bundled_model_that_was_replaced_is_loaded_anew(

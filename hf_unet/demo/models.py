@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hf_unet.demo.examples import Example, fetch_examples, read_examples
 from hf_unet.demo.hub_models import HubListings, load_hub_model
 from hf_unet.demo.model_cache import ModelCache
 from hf_unet.demo.model_names import parse_hub_name
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout or the Space's folder, in which hf_unet/, models/ and spaces/ lie."""
 
 MODELS = ROOT / "models"
+EXAMPLES = ROOT / "spaces" / "examples"
 
 MEMORY = 1_500_000_000
 """Bytes of weights to keep in memory; the five bundled networks take 90 million."""
@@ -49,13 +51,14 @@ def load_model(name: str | None) -> SegmentationNetwork:
         If there is no such model, it is not of this library, it may not be read, it is larger
         than the demo loads, or the Hub cannot be reached; each has its sentence.
     """
+    name = (name or "").strip()
     device = "cpu" if on_zero_gpu() else best_device()
     if name in (known := bundled_models()):
         folder = MODELS / name
         # A model that was trained anew and copied here is another one.
         dates = tuple((folder / file).stat().st_mtime_ns for file in (CONFIG, WEIGHTS))
         return _cache.get((folder, dates), lambda: load_network(folder, device=device))
-    if "/" not in (name or ""):
+    if "/" not in name:
         raise ModelError(
             f"There is no model {name!r}. Choose {', '.join(known)}, or org/name on the Hub."
         )
@@ -63,3 +66,31 @@ def load_model(name: str | None) -> SegmentationNetwork:
     listing = _listings.find(wanted)
     key = (wanted.repository, listing.commit)
     return _cache.get(key, lambda: load_hub_model(wanted, listing, device))
+
+
+def bundled_examples() -> tuple[Example, ...]:
+    """Examples of the bundled models that are here, in the order in which to offer them."""
+    known = set(bundled_models())
+    return tuple(example for example in read_examples(EXAMPLES) if example.model in known)
+
+
+def examples_of(name: str | None, folder: str | Path) -> tuple[Example, ...]:
+    """Example images that go with a model.
+
+    Parameters
+    ----------
+    name : str or None
+        As `load_model` takes it.
+    folder : str or Path
+        An empty folder for what has to be fetched from the Hub.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its examples cannot be fetched.
+    """
+    name = (name or "").strip()
+    if name in bundled_models():
+        return tuple(example for example in bundled_examples() if example.model == name)
+    wanted = parse_hub_name(name)
+    return fetch_examples(wanted, _listings.find(wanted), folder)

@@ -1,0 +1,28 @@
+"""What the page opens with: an example, segmented once for all who come."""
+
+from functools import lru_cache
+
+from hf_unet.demo.examples import Example
+from hf_unet.demo.models import bundled_examples, load_model
+from hf_unet.demo.shown import KEPT, Shown
+from hf_unet.demo.uploads import read_page, read_truth
+from hf_unet.labels import Labels
+from hf_unet.segmentation import Segmentation
+
+MODEL = "nuclei"
+
+
+def opening() -> tuple[str, Example]:
+    """A token of its own for each page, all with the same result behind it, and its example."""
+    example, result, labels = _segmented()
+    shown = Shown(result=result, labels=labels, model=example.model, name=example.image.name)
+    return KEPT.keep(shown), example
+
+
+@lru_cache(maxsize=1)
+def _segmented() -> tuple[Example, Segmentation, Labels | None]:
+    example = next(one for one in bundled_examples() if one.model == MODEL)
+    network = load_model(example.model)
+    pixels = read_page(str(example.image), 1)
+    labels = read_truth(str(example.truth), network, pixels) if example.truth else None
+    return example, network.segment(pixels), labels
