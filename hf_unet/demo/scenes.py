@@ -150,8 +150,6 @@ def image_layer(image: NDArray[Any], key: str = "image") -> Layer:
     The page gets 8- and 16-bit values as they are, others as float32.
     """
     shown = image[:3]
-    if shown.dtype == np.bool_:
-        shown = shown.astype(np.uint8)
     if shown.dtype not in (np.uint8, np.uint16):
         shown = shown.astype(np.float32)
     thinned = shown[:, :: max(1, shown.shape[1] // 1024), :: max(1, shown.shape[2] // 1024)]

@@ -59,7 +59,7 @@ class Store(Generic[Thing]):
         token = secrets.token_urlsafe(18)
         with self._lock:
             self._things[token] = thing
-            while len(self._things) > 1 and self.nbytes > self._limit:
+            while len(self._things) > 1 and self._weight() > self._limit:
                 self._things.popitem(last=False)
         return token
 
@@ -84,6 +84,10 @@ class Store(Generic[Thing]):
     @property
     def nbytes(self) -> int:
         """Bytes kept in all."""
+        with self._lock:
+            return self._weight()
+
+    def _weight(self) -> int:
         return sum(thing.nbytes for thing in self._things.values())
 
     def __len__(self) -> int:
