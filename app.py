@@ -7,7 +7,7 @@ import os
 
 import gradio as gr
 
-from hf_unet.demo.examples import EXAMPLES
+from hf_unet.demo.models import EXAMPLES
 from hf_unet.demo.page import build
 from hf_unet.demo.uploads import LARGEST_FILE
 

@@ -35,3 +35,14 @@ def rgb(color: str) -> tuple[int, int, int]:
     """
     red, green, blue = bytes.fromhex(color.removeprefix("#"))
     return red, green, blue
+
+
+def hex_color(color: tuple[int, int, int]) -> str:
+    """Text "#rrggbb" of red, green and blue, 0 .. 255; undoes `rgb`.
+
+    Examples
+    --------
+    >>> hex_color((86, 180, 233))
+    '#56b4e9'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*color)

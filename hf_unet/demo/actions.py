@@ -3,21 +3,26 @@
 import tempfile
 import uuid
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo import tile_lab, weight_lab
-from hf_unet.demo.examples import IMAGE, TRUTH, opening
-from hf_unet.demo.models import load_model
+from hf_unet.demo import judge_lab, tile_lab, weight_lab
+from hf_unet.demo.examples import Example
+from hf_unet.demo.models import bundled_examples, bundled_models, examples_of, load_model
+from hf_unet.demo.opening import opening
 from hf_unet.demo.parts import NO_TRUTH
 from hf_unet.demo.segmenting import JOBS, segment_upload, segmentation_scene, with_truth
 from hf_unet.demo.shown import KEPT, Shown, described, shown_of
 from hf_unet.demo.uploads import MOST_PAGES, pages_of
 from hf_unet.demo.words import class_table, findings, with_sentences
-from hf_unet.errors import ImageError
+from hf_unet.errors import ImageError, ModelError
+from hf_unet.exports import write_mask_png, write_stack_tiff
+from hf_unet.judgement import judge
 from hf_unet.seams import compare_stitchings
+from hf_unet.snippets import Snippet
 from hf_unet.tiles import TilePlan
 
 Described = dict[str, object]
@@ -51,13 +56,51 @@ def segment(
 
 @with_sentences
 def open_example() -> tuple[Any, ...]:
-    """What the page opens with: the result of an example, and its files as if dropped."""
-    token = opening()
-    return (
-        token,
-        *show_segmentation(token),
-        *take_image(str(IMAGE), None, str(TRUTH)),
-    )
+    """What the page opens with: the result of an example, its files as if dropped, and others."""
+    token, example = opening()
+    examples = bundled_examples_of(example.model)
+    return token, *show_segmentation(token), *_given(example), *_offered(examples)
+
+
+@with_sentences
+def choose_model(model: str, image: str | None, offered: Sequence[Example]) -> list[Any]:
+    """Another model was chosen: its examples are offered, and take the place of another's."""
+    examples = examples_for(model)
+    shows_example = image in [str(example.image) for example in offered]
+    kept: list[Any] = [gr.skip()] * 6
+    given = _given(examples[0]) if shows_example and examples else kept
+    return [*given, *_offered(examples)]
+
+
+@with_sentences
+def take_example(index: int, offered: Sequence[Example]) -> list[Any]:
+    """An example was chosen: its files as if dropped."""
+    if not 0 <= index < len(offered):
+        raise ImageError("There is no such example. Choose another one.")
+    return _given(offered[index])
+
+
+def examples_for(model: str) -> tuple[Example, ...]:
+    """Examples that go with a model; none where they cannot be had."""
+    try:
+        return examples_of(model, new_file("example").parent)
+    except ModelError:  # said when the model itself is asked for
+        return ()
+
+
+def bundled_examples_of(model: str) -> tuple[Example, ...]:
+    """Examples of a bundled model."""
+    return tuple(example for example in bundled_examples() if example.model == model)
+
+
+def _given(example: Example) -> list[Any]:
+    truth = None if example.truth is None else str(example.truth)
+    return take_image(str(example.image), None, truth)
+
+
+def _offered(examples: Sequence[Example]) -> list[Any]:
+    samples = [[example.label] for example in examples]
+    return [gr.Dataset(samples=samples, visible=bool(samples)), tuple(examples)]
 
 
 @with_sentences
@@ -165,15 +208,60 @@ def compare_seams(token: str | None) -> tuple[Described, list[list[str]]]:
 
 
 @with_sentences
+def show_judgement(token: str | None) -> tuple[str, list[list[str]], Described]:
+    """Words, figures and the scene of where the mask errs."""
+    shown = shown_of(token)
+    judgement = judge_lab.judged(shown) if shown.labels is not None else None
+    words = judge_lab.judge_words(shown, judgement, "the ground truth")
+    scene = shown.scene("judge", judge_lab.judge_scene)
+    return words, judge_lab.judge_table(shown, judgement), described(str(token), "judge", scene)
+
+
+@with_sentences
+def score_painted(
+    token: str | None, event: gr.EventData
+) -> tuple[str, list[list[str]], str, gr.Button]:
+    """Words and figures against a mask painted in the page, and that mask to download."""
+    shown = shown_of(token)
+    labels = judge_lab.painted_labels(shown, event.runs)
+    judgement = judge(shown.result, labels, shown.name)
+    words = judge_lab.judge_words(shown, judgement, "the mask painted by hand")
+    stem = Path(shown.name).stem
+    if labels.kind == "multilabel":
+        path = new_file(f"{stem}-painted.tif")
+        write_stack_tiff(path, labels.stack(), labels.classes)
+    else:
+        path = new_file(f"{stem}-painted.png")
+        write_mask_png(path, labels.class_map())
+    table = judge_lab.judge_table(shown, judgement)
+    return words, table, str(path), gr.Button(interactive=True)
+
+
+def show_code(token: str | None) -> tuple[str, str]:
+    """Python and shell that make the same mask."""
+    shown = shown_of(token)
+    origin = load_model(shown.model).origin
+    bundled = shown.model in bundled_models()
+    snippet = Snippet(
+        model=f"models/{shown.model}" if bundled or origin is None else origin.name,
+        revision=None if bundled or origin is None else origin.revision,
+        image=shown.name,
+        page=shown.result.image.page,
+    )
+    return snippet.python, snippet.shell
+
+
+@with_sentences
 def download(token: str | None) -> str:
     """Everything about the image segmented last, as one zip."""
     shown = shown_of(token)
+    figures = judge_lab.figures(shown)
     archive = new_file(f"{Path(shown.name).stem}-segmented.zip")
     with (
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file,
     ):
-        for path in sorted(shown.result.save(folder).iterdir()):
+        for path in sorted(shown.result.save(folder, figures=figures).iterdir()):
             file.write(path, path.name)
     return str(archive)
 

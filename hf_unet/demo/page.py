@@ -1,5 +1,6 @@
 """The page: its parts, and which function each of them calls."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -32,9 +33,11 @@ def build() -> gr.Blocks:
                 given = parts.inputs()
             with gr.Column(scale=4, min_width=320), gr.Tabs(elem_id="tabs"):
                 found = parts.found()
+                judging = parts.judge_lab()
                 weights = parts.weight_lab()
                 tiles = parts.tile_lab()
-        _wire(page, token, opened, given, found, weights, tiles)
+                taken = parts.take_away()
+        _wire(page, token, opened, given, found, judging, weights, tiles, taken)
     return page
 
 
@@ -44,8 +47,10 @@ def _wire(
     opened: gr.State,
     given: parts.Inputs,
     found: parts.Found,
+    judging: parts.JudgeLab,
     weights: parts.WeightLab,
     tiles: parts.TileLab,
+    taken: parts.TakeAway,
 ) -> None:
     result = [token, found.view, found.words, found.table]
     weight_inputs, weight_outputs = (
@@ -53,24 +58,30 @@ def _wire(
         [weights.view, weights.words],
     )
     tile_outputs = [tiles.view, tiles.seen, tiles.words]
-    labs = [*weight_outputs, *tile_outputs, tiles.table, tiles.changed]
-    blank = [*result, *labs, found.save, weights.save]
+    judge_outputs = [judging.words, judging.table, judging.view]
+    code = [taken.python, taken.shell]
+    labs = [*judge_outputs, *weight_outputs, *tile_outputs, *code]
+    blank = [*result, *labs, tiles.table, tiles.changed]
 
     def draw_opened(
         opened: str, token: str | None, w0: float, sigma: float, side: str
     ) -> dict[Any, Any]:
         """Draw the tab that is open; the others are drawn when they are opened."""
-        if token is None or opened == "segment":
-            return {found.save: gr.skip()}
-        if opened == "weights":
-            drawn: Any = actions.show_weights(token, w0, sigma)
-            return dict(zip(weight_outputs, drawn, strict=True))
-        return dict(zip(tile_outputs, actions.show_tiles(token, side), strict=True))
+        shows: dict[str, tuple[list[Any], Callable[[], Any]]] = {
+            "judge": (judge_outputs, lambda: actions.show_judgement(token)),
+            "weights": (weight_outputs, lambda: actions.show_weights(token, w0, sigma)),
+            "tiles": (tile_outputs, lambda: actions.show_tiles(token, side)),
+            "take": (code, lambda: actions.show_code(token)),
+        }
+        if token is None or opened not in shows:
+            return {taken.shell: gr.skip()}
+        outputs, show = shows[opened]
+        return dict(zip(outputs, show(), strict=True))
 
     draw: dict[str, Any] = {
         "fn": draw_opened,
         "inputs": [opened, *weight_inputs, tiles.side],
-        "outputs": [*labs, found.save],
+        "outputs": labs,
         **QUIET,
     }
 
@@ -92,20 +103,34 @@ def _wire(
     uploaded = given.image.upload(
         actions.take_image, [given.image, token, given.truth_path], places, **QUIET
     )
-    starts = (given.run.click, uploaded.then, given.page.release, given.model.input)
+    offers = [given.examples, given.offered]
+    chosen = given.model.input(
+        actions.choose_model,
+        [given.model, given.image_path, given.offered],
+        [*places, *offers],
+        **QUIET,
+    )
+    example = given.examples.click(
+        actions.take_example, [given.examples, given.offered], places, **QUIET
+    )
+    starts = (given.run.click, uploaded.then, given.page.release, chosen.success, example.success)
     running = [begin(event) for event in starts]
     given.stop.click(actions.stop, None, None, queue=False, cancels=running, **PRIVATE)
     page.unload(actions.stop)
-    for taken in (
+    for dropped in (
         given.truth.upload(actions.take_truth, given.truth, truth_places, **QUIET),
         given.remove.click(lambda: actions.take_truth(None), None, truth_places, **QUIET),
     ):
-        judged = taken.then(actions.attach_truth, [token, given.truth_path], result, **QUIET)
+        judged = dropped.then(actions.attach_truth, [token, given.truth_path], result, **QUIET)
         judged.success(**draw)
     page.load(
-        actions.open_example, None, [*result, *places], show_progress_on=found.view, **PRIVATE
+        actions.open_example,
+        None,
+        [*result, *places, *offers],
+        show_progress_on=found.view,
+        **PRIVATE,
     )
-    for tab in (found.tab, weights.tab, tiles.tab):
+    for tab in (found.tab, judging.tab, weights.tab, tiles.tab, taken.tab):
         name = str(tab.id)
         tab.select(lambda name=name: name, None, opened, queue=False, **QUIET).then(**draw)
 
@@ -118,8 +143,17 @@ def _wire(
             concurrency_limit=4,
             **QUIET,
         )
-    weights.save.click(actions.save_weights, weight_inputs, weights.save, **PRIVATE)
+    _hands_over(weights.save, actions.save_weights, weight_inputs)
     tiles.side.input(actions.show_tiles, [token, tiles.side], tile_outputs, **QUIET)
     tiles.view.pixel(actions.click_tile, [token, tiles.side], tile_outputs, **QUIET)
     tiles.test.click(actions.compare_seams, token, [tiles.changed, tiles.table], **PRIVATE)
-    found.save.click(actions.download, token, found.save, **PRIVATE)
+    painted = [judging.words, judging.table, judging.painted.file, judging.painted.button]
+    judging.view.painted(actions.score_painted, token, painted, **QUIET)
+    judging.painted.button.click(None, None, None, js=judging.painted.press, **QUIET)
+    _hands_over(taken.save, actions.download, [token])
+
+
+def _hands_over(save: parts.Download, make: Callable[..., str], inputs: list[Any]) -> None:
+    """Make a file at a click, then give it to the browser."""
+    made = save.button.click(make, inputs, save.file, show_progress_on=save.button, **PRIVATE)
+    made.success(None, None, None, js=save.press, **QUIET)

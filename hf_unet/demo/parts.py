@@ -1,13 +1,15 @@
 """What stands on the page, part by part. What it does is wired in `page`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
+from hf_unet.demo.judge_lab import HEADERS as JUDGE_HEADERS
 from hf_unet.demo.models import bundled_models
 from hf_unet.demo.viewer import viewer
+from hf_unet.demo.words import CLASS_HEADERS
 
-CLASS_HEADERS = ["class", "area (pixels)", "share", "Dice", "IoU"]
 SEAM_HEADERS = [
     "tiles put together by",
     "tiles",
@@ -15,9 +17,41 @@ SEAM_HEADERS = [
     "largest difference",
     "pixels that change class",
 ]
+FILES = """One zip with
+
+- `mask.png`, the class index of each pixel (a multi-page `mask.tif` where classes overlap), and
+  `probabilities.tif`;
+- `instances.tif`, which ImageJ opens in colour; `objects.geojson` for QuPath; `coco.json`; run
+  lengths in `rle.csv`; measurements of each object in `objects.csv`;
+- `overlay.png`, and `result.json`, from which `hf-unet segment --from result.json` makes the same
+  mask again.
+"""
 NO_TRUTH = "Ground truth (optional)"
 AS_SEGMENTED = "as segmented"
 TILE_SIDES = [AS_SEGMENTED, "252", "380", "572", "764", "1020"]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A button that makes a file and hands it over, at one click.
+
+    Gradio's own button hands over what was made before. So ``button`` makes it, and then
+    presses ``file``, which nobody sees.
+    """
+
+    button: gr.Button
+    file: gr.DownloadButton
+
+    @property
+    def press(self) -> str:
+        """JavaScript that presses the unseen button."""
+        return f"() => document.querySelector('#{self.file.elem_id}')?.click()"
+
+
+def download(label: str, name: str, **looks: Any) -> Download:
+    """A download, its button called ``name`` on the page."""
+    button = gr.Button(label, elem_id=name, **looks)
+    return Download(button, gr.DownloadButton(elem_id=f"{name}-file", visible="hidden"))
 
 
 @dataclass(frozen=True)
@@ -25,7 +59,8 @@ class Inputs:
     """The column on the left.
 
     ``image`` and ``truth`` are where files are dropped, always ready for the next; what was
-    dropped last stands in ``image_path`` and ``truth_path``.
+    dropped last stands in ``image_path`` and ``truth_path``. ``offered`` are the examples that
+    go with the model.
     """
 
     image: gr.File
@@ -35,6 +70,8 @@ class Inputs:
     truth_path: gr.State
     remove: gr.Button
     model: gr.Dropdown
+    examples: gr.Dataset
+    offered: gr.State
     run: gr.Button
     stop: gr.Button
 
@@ -56,8 +93,18 @@ def inputs() -> Inputs:
     with gr.Row():
         run = gr.Button("Segment", variant="primary", elem_id="segment", min_width=80)
         stop = gr.Button("Stop", elem_id="stop", min_width=60)
+    examples = gr.Dataset(
+        components=[gr.Textbox(render=False)],
+        samples=[["Nuclei"]],
+        type="index",
+        label="Examples",
+        elem_id="examples",
+    )
     paths = gr.State(None), gr.State(None)
-    return Inputs(image, paths[0], page, truth, paths[1], remove, model, run, stop)
+    offered = gr.State(())
+    return Inputs(
+        image, paths[0], page, truth, paths[1], remove, model, examples, offered, run, stop
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +115,6 @@ class Found:
     view: gr.HTML
     words: gr.Markdown
     table: gr.Dataframe
-    save: gr.DownloadButton
 
 
 def found() -> Found:
@@ -77,8 +123,52 @@ def found() -> Found:
         view = viewer("view", "Choose an image: it is segmented at once.")
         words = gr.Markdown(elem_id="findings", label="Findings")
         table = _table(CLASS_HEADERS, "Classes", "table")
-        save = gr.DownloadButton("Download everything (zip)", elem_id="download")
-    return Found(tab, view, words, table, save)
+    return Found(tab, view, words, table)
+
+
+@dataclass(frozen=True)
+class JudgeLab:
+    """The tab of figures."""
+
+    tab: gr.Tab
+    words: gr.Markdown
+    table: gr.Dataframe
+    view: gr.HTML
+    painted: Download
+
+
+def judge_lab() -> JudgeLab:
+    """Dice and its kin, where the mask errs, and a mask to paint."""
+    with gr.Tab("Judge", id="judge", elem_id="tab-judge") as tab:
+        words = gr.Markdown(elem_id="judge-words", label="What is judged")
+        table = _table(JUDGE_HEADERS, "Figures of each class", "judge-table")
+        view = viewer("judge", "Segment an image to judge its mask.")
+        painted = download("Download the painted mask", "save-painted", interactive=False)
+    return JudgeLab(tab, words, table, view, painted)
+
+
+@dataclass(frozen=True)
+class TakeAway:
+    """The tab of files and code."""
+
+    tab: gr.Tab
+    save: Download
+    python: gr.Code
+    shell: gr.Code
+
+
+def take_away() -> TakeAway:
+    """Everything as files, and the code that makes it again."""
+    with gr.Tab("Take away", id="take", elem_id="tab-take") as tab:
+        gr.Markdown(FILES, elem_id="files")
+        save = download("Download everything (zip)", "download", variant="primary")
+        gr.Markdown(
+            "### Use this in code\nThe same mask, to the last pixel; `models/` is that of a clone "
+            "of this project."
+        )
+        python = gr.Code(language="python", label="Python", elem_id="python", interactive=False)
+        shell = gr.Code(language="shell", label="Shell", elem_id="shell", interactive=False)
+    return TakeAway(tab, save, python, shell)
 
 
 @dataclass(frozen=True)
@@ -90,7 +180,7 @@ class WeightLab:
     sigma: gr.Slider
     view: gr.HTML
     words: gr.Markdown
-    save: gr.DownloadButton
+    save: Download
 
 
 def weight_lab() -> WeightLab:
@@ -101,7 +191,7 @@ def weight_lab() -> WeightLab:
             sigma = gr.Slider(0.5, 30, 5, step=0.5, label="sigma (pixels)", elem_id="sigma")
         view = viewer("weights", "Segment an image to see its weight map.")
         words = gr.Markdown(elem_id="weight-words", label="About the maps")
-        save = gr.DownloadButton("Download w (TIFF)", elem_id="save-weights")
+        save = download("Download w (TIFF)", "save-weights")
     return WeightLab(tab, w0, sigma, view, words, save)
 
 

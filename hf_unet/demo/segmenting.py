@@ -14,6 +14,7 @@ from hf_unet.demo.scenes import (
 )
 from hf_unet.demo.shown import KEPT, Shown, shown_of
 from hf_unet.demo.uploads import read_page, read_truth
+from hf_unet.demo.zero_gpu import on_zero_gpu, segment_on_gpu
 from hf_unet.errors import ImageError
 from hf_unet.tiles import Progress
 
@@ -93,7 +94,9 @@ def segment_upload(
         network = load_model(model)
         labels = read_truth(truth, network, pixels) if truth else None
         progress(0, len(network.plan(*pixels.shape[1:]).tiles))
-        result = network.segment(pixels, progress=stoppable(event, progress))
+        # A lent GPU works in another process, to which no progress and no stop can be given.
+        report = None if on_zero_gpu() else stoppable(event, progress)
+        result = segment_on_gpu(network, pixels, progress=report)
         name = Path(str(image)).name
         return KEPT.keep(Shown(result=result, labels=labels, model=model, name=name))
     finally:

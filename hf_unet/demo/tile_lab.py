@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hf_unet.colors import hex_color
 from hf_unet.demo.scenes import Layer, Scene, image_layer
 from hf_unet.demo.segmenting import image_of
 from hf_unet.demo.shown import Shown
@@ -13,17 +14,6 @@ LARGEST_SIDE = 4096
 """Of the mirrored image; a larger one is thinned, since it only shows where tiles lie."""
 
 ORANGE = (230, 97, 0)
-
-
-def css(color: tuple[int, int, int]) -> str:
-    """(r, g, b), 0 .. 255, as "#rrggbb".
-
-    Examples
-    --------
-    >>> css((0, 128, 255))
-    '#0080ff'
-    """
-    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None = None) -> Scene:
@@ -54,9 +44,9 @@ def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None
         seen = plan.margin
         boxes.append(_box(y - seen, x - seen, y + seen + 1, x + seen + 1, ORANGE, plan, 2))
     legend = [
-        {"label": "what a tile decides (clicked one: bold)", "color": css(YELLOW)},
-        {"label": "what the network is shown for it", "color": css(BLUE)},
-        {"label": "what the clicked pixel can depend on", "color": css(ORANGE)},
+        {"label": "what a tile decides (clicked one: bold)", "color": hex_color(YELLOW)},
+        {"label": "what the network is shown for it", "color": hex_color(BLUE)},
+        {"label": "what the clicked pixel can depend on", "color": hex_color(ORANGE)},
     ]
     return Scene(
         (_mirrored(shown),),
@@ -119,26 +109,27 @@ def seen_scene(shown: Shown, x: int, y: int) -> Scene:
             "left": margin,
             "bottom": margin + 1,
             "right": margin + 1,
-            "color": css(ORANGE),
+            "color": hex_color(ORANGE),
             "width": 2,
         }
     ]
-    if top > 0 or left > 0 or top + height < side or left + width < side:
+    outside = top > 0 or left > 0 or top + height < side or left + width < side
+    if outside:
         boxes.append(
             {
-                "top": top,
-                "left": left,
-                "bottom": top + height,
-                "right": left + width,
-                "color": css(YELLOW),
+                "top": max(top, 0),
+                "left": max(left, 0),
+                "bottom": min(top + height, side),
+                "right": min(left + width, side),
+                "color": hex_color(YELLOW),
             }
         )
     settings = {
         "boxes": boxes,
         "origin": {"x": margin - x, "y": margin - y},
         "legend": [
-            {"label": f"pixel x {x}, y {y}", "color": css(ORANGE)},
-            {"label": "edge of the image; beyond it, mirrored", "color": css(YELLOW)},
+            {"label": f"pixel x {x}, y {y}", "color": hex_color(ORANGE)},
+            {"label": "edge of the image; beyond it, mirrored", "color": hex_color(YELLOW)},
         ],
         "look": "seen",
     }
@@ -169,7 +160,7 @@ def _box(
     margin, factor = plan.margin, thinning(plan)
     edges = {"top": top, "left": left, "bottom": bottom, "right": right}
     return {name: (edge + margin) / factor for name, edge in edges.items()} | {
-        "color": css(color),
+        "color": hex_color(color),
         "width": width,
     }
 
@@ -180,7 +171,7 @@ def seam_scene(shown: Shown, ways: tuple[Stitching, ...]) -> Scene:
     layers = [image_layer(np.asarray(shown.result.image)[:, :height, :width])]
     panes = []
     for number, way in enumerate(ways):
-        settings = {"names": ["", way.name], "colors": ["#000000", css(ORANGE)], "first": 1}
+        settings = {"names": ["", way.name], "colors": ["#000000", hex_color(ORANGE)], "first": 1}
         key = f"way{number}"
         layers.append(Layer(key, "indices", way.name, way.changed.astype(np.uint8)[None], settings))
         panes.append(["image", key])

@@ -48,16 +48,24 @@ def findings(shown: Shown) -> str:
     return words
 
 
+CLASS_HEADERS = ["class", "area (pixels)", "share", "Dice", "IoU", "expected Dice"]
+
+
 def class_table(shown: Shown) -> list[list[str]]:
-    """Rows of class, area, share of the image, Dice and IoU (a dash without ground truth)."""
+    """Rows of `CLASS_HEADERS`; a dash for what cannot be told."""
     result, labels = shown.result, shown.labels
     total = result.plan.height * result.plan.width
+    expected = result.expected_dice
     rows = [
-        [name, f"{area:,}", f"{area / total:.1%}", "-", "-"] for name, area in result.areas.items()
+        [name, f"{area:,}", f"{area / total:.1%}", "-", "-", "-"]
+        for name, area in result.areas.items()
     ]
+    if expected is not None:
+        for row, value in zip(rows, expected, strict=True):
+            row[5] = "absent" if np.isnan(value) else f"{value:.4f}"
     if labels is not None:
         truth = labels.stack() if result.multilabel else labels.class_map()
         scores = scores_per_image([class_counts(truth, result.mask, len(result.classes))])
         for row, dice, iou in zip(rows, scores.dice, scores.iou, strict=True):
-            row[3:] = ["absent" if np.isnan(v) else f"{v:.4f}" for v in (dice, iou)]
+            row[3:5] = ["absent" if np.isnan(v) else f"{v:.4f}" for v in (dice, iou)]
     return rows
