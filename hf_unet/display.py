@@ -169,7 +169,7 @@ def draw_confusion(
 
 MATCH_COLORS: dict[str, Color] = {
     "matched": (255, 255, 255),
-    "missed": CONFUSION_COLORS[MISSED][1],
+    "missed": rgb(PALETTE[1]),  # as a thin line, a darker blue is lost on a dark image
     "invented": CONFUSION_COLORS[INVENTED][1],
     "split": rgb(PALETTE[4]),
     "merged": rgb(PALETTE[3]),
@@ -244,7 +244,7 @@ def draw_marks(
     A copy, the rings in the colours of `MARK_COLORS`, the largest errors on top.
     """
     drawn = np.ascontiguousarray(picture).copy()
-    thick = max(1, max(drawn.shape[:2]) // 512)
+    thick = max(2, max(drawn.shape[:2]) // 512)
     for mark in reversed(marks):
         centre = (round(mark.column / factor), round(mark.row / factor))
         radius = round(mark.radius / factor) + SMALLEST_RING

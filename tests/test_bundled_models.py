@@ -77,6 +77,25 @@ def test_nuclei_are_found_and_kept_apart():
     assert average_precision(truth, result.instances, (0.5,))[0] > 0.6
 
 
+@each
+def test_a_bundled_model_is_calibrated_and_says_how_well_its_estimate_holds(folder):
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    scores = metrics["validation"]["expected_dice"]["classes"]
+    assert len(config["calibration"]) == len(scores)
+    for name, one in scores.items():
+        assert one["mean_difference"] <= one["largest_difference"] < 0.2, name
+        assert one["measured"] == pytest.approx(metrics["validation"]["per_image"]["dice"][name])
+
+
+def test_the_dice_of_the_example_is_as_expected():
+    model = UNet.from_pretrained(ROOT / "models" / "nuclei")
+    truth = tifffile.imread(EXAMPLES / "nuclei_truth.tif")
+    result = model.segment(EXAMPLES / "nuclei.tif")
+    measured = dice_per_class((truth > 0).astype(np.uint8), result.mask)
+    np.testing.assert_allclose(result.expected_dice, measured, atol=0.06)
+
+
 def test_organelles_overlap():
     model = UNet.from_pretrained(ROOT / "models" / "vnc-organelles")
     result = model.segment(np.zeros((64, 80), np.uint8))

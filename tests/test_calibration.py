@@ -229,6 +229,17 @@ def test_the_estimate_of_every_kind_of_network(name: str, arguments: dict[str, A
     assert np.array_equal(plain.probabilities, result.probabilities)
 
 
+def test_the_background_of_a_lone_class_is_what_is_left() -> None:
+    model = UNet(base_channels=2, depth=1, classes=["a"]).eval()
+    result = model.segment(np.random.default_rng(2).integers(0, 255, (16, 20), np.uint8))
+    assert np.array_equal(result.class_probabilities(1), result.probabilities[0])
+    back = result.class_probabilities(0)
+    assert back.dtype == np.float32 and np.ptp(back) > 0
+    np.testing.assert_allclose(back + result.probabilities[0], 1, atol=1e-6)
+    two = UNet(base_channels=2, depth=1).eval().segment(np.zeros((8, 8), np.uint8))
+    assert np.array_equal(two.class_probabilities(0), two.probabilities[0])
+
+
 def test_other_averaging_than_was_calibrated_makes_no_estimate() -> None:
     model = UNet(base_channels=2, depth=1, calibration=[[1, 0], [1, 0]]).eval()
     image = np.zeros((8, 8), np.uint8)
