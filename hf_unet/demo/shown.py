@@ -82,8 +82,15 @@ class Shown:
             arrays += [layer.data for layer in scene.layers]
         # Instances and distances are made when they are first asked for.
         height, width = result.image.shape[1:]
-        whole = {id(a if a.base is None else a.base): a.nbytes for a in arrays}
-        return sum(whole.values()) + 16 * height * width
+        owners = {id(owner): owner.nbytes for owner in map(_owner, arrays)}
+        return sum(owners.values()) + 16 * height * width
+
+
+def _owner(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The array whose memory this one looks at; of a view of a view the last one."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 KEPT: Store[Shown] = Store(
