@@ -9,8 +9,8 @@ import tifffile
 from discs import draw_discs, make_data
 from PIL import Image
 
+from hf_unet.file_names import bare_name, match_names
 from hf_unet.training.datasets import find_pairs
-from hf_unet.training.files import bare_name, match_names
 from hf_unet.training.pairs import DataError, Pair, missing_objects
 from hf_unet.training.settings import DataSettings, SettingsError
 

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet.errors import ImageError, LabelError
+from hf_unet.file_names import match_names
 from hf_unet.images import ScienceImage
 from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
 from hf_unet.training.datasets import find_pairs, layout_of
-from hf_unet.training.files import match_names, stem_of
+from hf_unet.training.files import stem_of
 from hf_unet.training.layouts import files_of_folders, folder_pair
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings

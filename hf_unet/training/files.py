@@ -1,65 +1,10 @@
-"""Files by name: those of a folder, and which image and label belong together."""
+"""Files by name: those of a folder."""
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hf_unet.file_names import IMAGE_SUFFIXES
 from hf_unet.training.pairs import DataError
-
-IMAGE_SUFFIXES = frozenset(
-    (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".pgm", ".ppm", ".jp2")
-)
-
-LABEL_SUFFIXES = IMAGE_SUFFIXES | {".npy", ".json", ".geojson"}
-
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw", "slices")
-LABEL_FOLDERS = ("labels", "label", "masks", "mask", "annotations", "gt")
-"""Names that are looked for where the settings give none."""
-
-_KIND_OF_FILE = re.compile(
-    r"(?:^|(?<=[\W_]))(?:man_?seg|masks?|labels?|seg|segmentations?|gt|truth|ground_?truth|"
-    r"annotations?|instances?|images?|img|im|raw)(?=$|[\W_]|\d)",
-    re.IGNORECASE,
-)
-
-
-def match_names(images: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
-    """Each image's stem to the stem of its label, as far as there is exactly one.
-
-    The same stem is its partner; else the one that is the same without words such as ``mask``.
-
-    Examples
-    --------
-    >>> match_names(["cell_01", "img_02", "a"], ["cell_01_mask", "mask_02", "a"])
-    {'cell_01': 'cell_01_mask', 'img_02': 'mask_02', 'a': 'a'}
-    """
-    by_stem = set(labels)
-    images = list(images)
-    taken = by_stem & set(images)
-    bare: dict[str, list[str]] = {}
-    for stem in sorted(by_stem - taken):
-        bare.setdefault(bare_name(stem), []).append(stem)
-    alike = [bare_name(stem) for stem in images if stem not in taken]
-    partners = {}
-    for stem in images:
-        name = bare_name(stem)
-        if stem in taken:
-            partners[stem] = stem
-        elif len(bare.get(name, ())) == 1 and alike.count(name) == 1:
-            partners[stem] = bare[name][0]
-    return partners
-
-
-def bare_name(stem: str) -> str:
-    """A stem without the words that say whether it is an image or a mask.
-
-    Examples
-    --------
-    >>> bare_name("well-A3_mask"), bare_name("img_007"), bare_name("mask")
-    ('well-A3', '007', 'mask')
-    """
-    bare = re.sub(r"([\W_])[\W_]+", r"\1", _KIND_OF_FILE.sub("", stem)).strip("_-. ")
-    return bare or stem
 
 
 def place(folder: Path, name: str, usual: Sequence[str]) -> Path:

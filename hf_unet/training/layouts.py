@@ -16,20 +16,18 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hf_unet.images import read_image
-from hf_unet.labels import read_coco
-from hf_unet.labels.files import open_pages
-from hf_unet.labels.ground_truth import has_background
-from hf_unet.training.files import (
+from hf_unet.file_names import (
     IMAGE_FOLDERS,
     IMAGE_SUFFIXES,
     LABEL_FOLDERS,
     LABEL_SUFFIXES,
-    by_name,
-    list_files,
     match_names,
-    place,
 )
+from hf_unet.images import read_image
+from hf_unet.labels import read_coco
+from hf_unet.labels.files import open_pages
+from hf_unet.labels.ground_truth import has_background
+from hf_unet.training.files import by_name, list_files, place
 from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair, TrackedFrame
 from hf_unet.training.settings import DataSettings
 
