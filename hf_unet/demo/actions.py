@@ -17,7 +17,7 @@ from hf_unet.demo.parts import NO_TRUTH
 from hf_unet.demo.segmenting import JOBS, segment_upload, segmentation_scene, with_truth
 from hf_unet.demo.shown import KEPT, Shown, described, shown_of
 from hf_unet.demo.uploads import MOST_PAGES, pages_of
-from hf_unet.demo.words import class_table, findings, with_sentences
+from hf_unet.demo.words import about_model, class_table, findings, with_sentences
 from hf_unet.errors import ImageError, ModelError
 from hf_unet.exports import write_mask_png, write_stack_tiff
 from hf_unet.judgement import judge
@@ -59,7 +59,8 @@ def open_example() -> tuple[Any, ...]:
     """What the page opens with: the result of an example, its files as if dropped, and others."""
     token, example = opening()
     examples = bundled_examples_of(example.model)
-    return token, *show_segmentation(token), *_given(example), *_offered(examples)
+    told = about_model(example.model)
+    return token, *show_segmentation(token), *_given(example), *_offered(examples), told
 
 
 @with_sentences
@@ -69,7 +70,7 @@ def choose_model(model: str, image: str | None, offered: Sequence[Example]) -> l
     shows_example = image in [str(example.image) for example in offered]
     kept: list[Any] = [gr.skip()] * 6
     given = _given(examples[0]) if shows_example and examples else kept
-    return [*given, *_offered(examples)]
+    return [*given, *_offered(examples), about_model(model)]
 
 
 @with_sentences

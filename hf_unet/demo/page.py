@@ -103,7 +103,7 @@ def _wire(
     uploaded = given.image.upload(
         actions.take_image, [given.image, token, given.truth_path], places, **QUIET
     )
-    offers = [given.examples, given.offered]
+    offers = [given.examples, given.offered, given.about]
     chosen = given.model.input(
         actions.choose_model,
         [given.model, given.image_path, given.offered],

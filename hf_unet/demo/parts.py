@@ -70,6 +70,7 @@ class Inputs:
     truth_path: gr.State
     remove: gr.Button
     model: gr.Dropdown
+    about: gr.Markdown
     examples: gr.Dataset
     offered: gr.State
     run: gr.Button
@@ -90,6 +91,8 @@ def inputs() -> Inputs:
         info="A bundled one, or org/name on the Hub",
         elem_id="model",
     )
+    with gr.Accordion("About this model", open=False, elem_id="about-model"):
+        about = gr.Markdown(elem_id="about", label="About this model")
     with gr.Row():
         run = gr.Button("Segment", variant="primary", elem_id="segment", min_width=80)
         stop = gr.Button("Stop", elem_id="stop", min_width=60)
@@ -103,7 +106,7 @@ def inputs() -> Inputs:
     paths = gr.State(None), gr.State(None)
     offered = gr.State(())
     return Inputs(
-        image, paths[0], page, truth, paths[1], remove, model, examples, offered, run, stop
+        image, paths[0], page, truth, paths[1], remove, model, about, examples, offered, run, stop
     )
 
 

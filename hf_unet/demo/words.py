@@ -1,5 +1,6 @@
 """What was read and found, in the page's words and tables."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -7,8 +8,11 @@ from typing import Any, TypeVar
 import gradio as gr
 import numpy as np
 
+from hf_unet.demo.model_names import parse_hub_name
+from hf_unet.demo.models import MODELS, bundled_models
 from hf_unet.demo.segmenting import Stopped
 from hf_unet.demo.shown import Shown
+from hf_unet.errors import ModelError
 from hf_unet.metrics import class_counts, scores_per_image
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -46,6 +50,19 @@ def findings(shown: Shown) -> str:
     if shown.labels is not None:
         words += f" **Ground truth:** {shown.labels.found}."
     return words
+
+
+def about_model(name: str) -> str:
+    """What a model is for, under which terms, and where its card is."""
+    if name not in bundled_models():
+        try:
+            hub = parse_hub_name(name)
+        except ModelError:  # said when the model itself is asked for
+            return ""
+        return f"Its card: [{hub.repository}](https://huggingface.co/{hub.repository})"
+    told = json.loads((MODELS / name / "metrics.json").read_text(encoding="utf-8"))
+    terms = told.get("license_name") or told["license"]
+    return f"{told['summary']} *Terms: {terms}.*\n\n{told['limits']}"
 
 
 CLASS_HEADERS = ["class", "area (pixels)", "share", "Dice", "IoU", "expected Dice"]

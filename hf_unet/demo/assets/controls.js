@@ -144,7 +144,6 @@ function paintTools() {
     ),
     button("Stop", "Put the painted mask away", () => {
       painting = null;
-      look.hidden.delete(layer.key);
       look.hidden = new Set(scene.hidden || []);
       buildBar();
       buildLegend();
