@@ -233,6 +233,15 @@ class SegmentationNetwork(
         tensors = self.state_dict(keep_vars=True).values()
         return sum(tensor._version for tensor in tensors if not tensor.is_inference())
 
+    def __getstate__(self) -> dict[str, Any]:
+        origin = self.origin
+        return self.__dict__ | {"_loaded": None if origin is None else (origin, 0)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self._loaded is not None:  # torch counts the changes of a copy anew
+            self._loaded = self._loaded[0], self._changes()
+
     def provenance(self, test_time_averaging: bool | None = None) -> Provenance:
         """What makes a result of this network again, on the same image in the same tiles."""
         settings = {
