@@ -19,7 +19,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.demo.models import bundled_models, load_model
+from hf_unet.demo.models import EXAMPLES, bundled_models, load_model
 from hf_unet.display import displayed, draw_tiles, window_of
 from hf_unet.errors import ImageError
 from hf_unet.images import ScienceImage, read_image
@@ -33,7 +33,6 @@ from hf_unet.tiles import mirror_indices
 from hf_unet.weight_map import instance_distances, weight_map_from_distances
 
 HERE = Path(__file__).resolve().parent
-EXAMPLES = HERE / "spaces" / "examples"
 MAX_PIXELS = 100_000_000
 SHOWN_SIDE = 2048
 """Pictures in the page are shrunk to this side; files to download never are."""
