@@ -5,6 +5,7 @@ level and is also an endpoint for gradio_client.
 """
 
 import os
+import sys
 import tempfile
 import uuid
 import zipfile
@@ -19,6 +20,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models import EXAMPLES, bundled_models, load_model
 from hf_unet.display import displayed, draw_tiles, window_of
 from hf_unet.errors import ImageError
@@ -408,10 +410,15 @@ def _picture(name: str, label: str) -> gr.Image:
 
 def main() -> None:
     """Open the page."""
+    try:
+        mcp_server = wants_mcp()
+    except ValueError as error:
+        sys.exit(f"app.py: {error}")
     build().queue(max_size=32).launch(
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate"),
         max_file_size="300mb",
         show_error=True,
+        mcp_server=mcp_server,
         inbrowser="SPACE_ID" not in os.environ,
     )
 
