@@ -4,9 +4,11 @@ Run it with ``python app.py``; on a Space the same file is run. The page is in `
 """
 
 import os
+import sys
 
 import gradio as gr
 
+from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models import EXAMPLES
 from hf_unet.demo.page import build
 from hf_unet.demo.uploads import LARGEST_FILE
@@ -14,11 +16,16 @@ from hf_unet.demo.uploads import LARGEST_FILE
 
 def main() -> None:
     """Open the page."""
+    try:
+        mcp_server = wants_mcp()
+    except ValueError as error:
+        sys.exit(f"app.py: {error}")
     build().queue(max_size=32).launch(
         theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate"),
         max_file_size=LARGEST_FILE,
-        show_error=False,  # what is not one of our sentences may name paths
         allowed_paths=[str(EXAMPLES)],
+        show_error=False,  # what is not one of our sentences may name paths
+        mcp_server=mcp_server,
         inbrowser="SPACE_ID" not in os.environ,
     )
 
