@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from hf_unet.demo import actions, parts
+from hf_unet.demo.batch_part import batch_tab, wire_batch
 
 TITLE = """# U-Net
 Segment microscope images by overlap-tile, as in [Ronneberger, Fischer and Brox
@@ -34,7 +35,9 @@ def build() -> gr.Blocks:
                 found = parts.found()
                 weights = parts.weight_lab()
                 tiles = parts.tile_lab()
+                many = batch_tab()
         _wire(page, token, opened, given, found, weights, tiles)
+        wire_batch(page, many, given.model)
     return page
 
 
