@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from hf_unet.demo import actions, parts
+from hf_unet.demo.batch_part import batch_tab, wire_batch
 
 TITLE = """# U-Net
 Segment microscope images by overlap-tile, as in [Ronneberger, Fischer and Brox
@@ -37,7 +38,9 @@ def build() -> gr.Blocks:
                 weights = parts.weight_lab()
                 tiles = parts.tile_lab()
                 taken = parts.take_away()
+                many = batch_tab()
         _wire(page, token, opened, given, found, judging, weights, tiles, taken)
+        wire_batch(page, many, given.model)
     return page
 
 
