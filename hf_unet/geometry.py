@@ -97,6 +97,27 @@ class Geometry:
         smallest = self.input_size(self.grid)
         return max(smallest, self._round_up(wanted + 1) - self.grid)
 
+    def context(self, position: int) -> tuple[int, int]:
+        """Inputs that the output at one position can depend on, as (first, one past the last).
+
+        That is the smallest input from the position's grid block on: all of a block see the same
+        first input, so a position may see almost a grid further than the margin to one side.
+
+        Parameters
+        ----------
+        position : int
+            In pixels from where a tile's kept output begins, or any multiple of the grid from it.
+
+        Examples
+        --------
+        >>> paper = valid_geometry(depth=4)
+        >>> paper.context(0), paper.context(5)
+        ((-92, 96), (-92, 112))
+        """
+        start = position // self.grid * self.grid
+        first = start - self.margin
+        return first, first + self.input_size(position - start + 1)
+
     def _round_up(self, side: int) -> int:
         return -(-(side + self.offset) // self.grid) * self.grid - self.offset
 

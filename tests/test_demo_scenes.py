@@ -197,6 +197,14 @@ def test_the_bits_of_every_class_fit(count: int, dtype: str) -> None:
     assert layer.data[0, 0].tolist() == [1 << k for k in range(count)]
 
 
+def test_of_more_classes_that_overlap_than_bits_the_first_are_drawn() -> None:
+    mask = np.eye(40, dtype=bool)[:, None]
+    names = [str(k) for k in range(40)]
+    layer = class_layer(mask, names, ["#ffffff"] * 40, key="m", label="M")
+    assert layer.data[0, 0].tolist() == [1 << k for k in range(32)] + [0] * 8
+    assert layer.settings["names"] == names[:32] and len(layer.settings["colors"]) == 32
+
+
 def test_objects_are_sixteen_bits_unless_they_are_too_many() -> None:
     few, many = np.array([[0, 65535]], np.int32), np.array([[0, 65536]], np.int32)
     assert object_layer(few).data.dtype == np.uint16

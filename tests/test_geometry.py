@@ -1,10 +1,12 @@
 """Sizes of a U-Net, against layers counted one by one and influence followed pixel by pixel."""
 
 import pytest
+import torch
 from slow_definitions import size_after
 
 from hf_unet.errors import ModelError
 from hf_unet.geometry import Geometry, same_geometry, valid_geometry
+from hf_unet.model import UNet
 
 DEPTHS = range(1, 6)
 ALL = [
@@ -117,3 +119,35 @@ def test_the_margin_of_a_valid_net_is_half_of_what_it_loses(depth: int) -> None:
     output = size_after(side, depth, padded=False)
     assert output is not None
     assert side - output == 2 * geometry.margin == 2 * geometry.lost
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_context_of_a_valid_nets_output_is_all_that_acts_on_it_and_no_more(depth: int) -> None:
+    geometry = valid_geometry(depth)
+    network = UNet(base_channels=1, depth=depth).double().eval()
+    for weights in network.parameters():  # so that nothing an input does is cancelled
+        torch.nn.init.uniform_(weights, 0.5, 1)
+    side = geometry.input_size(3 * geometry.grid)
+    acting: dict[int, set[int]] = {}
+    with torch.no_grad():
+        dark = torch.zeros(1, 1, side, side, dtype=torch.double)
+        scores = network(dark)
+        for column in range(side):
+            lit = dark.clone()
+            lit[..., column] = 1
+            changed = (network(lit) != scores).any(dim=1).any(dim=1)[0]
+            for output in changed.nonzero().flatten().tolist():
+                acting.setdefault(output, set()).add(column - geometry.lost)
+    assert len(acting) == geometry.output_size(side)
+    for output, inputs in acting.items():
+        first, stop = geometry.context(output)
+        assert inputs == set(range(first, stop)), output
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_context_of_a_padded_nets_output_holds_all_that_acts_on_it(depth: int) -> None:
+    geometry = same_geometry(depth)
+    for position in range(-geometry.grid, 2 * geometry.grid):
+        first, stop = geometry.context(position)
+        assert inputs_of({position}, depth) <= set(range(first, stop))
+        assert stop - first < 2 * geometry.margin + 2 * geometry.grid

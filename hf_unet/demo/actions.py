@@ -183,8 +183,9 @@ def click_tile(
     shown = shown_of(token)
     plan = lab_plan(shown, side)
     x, y = tile_lab.pixel_of(plan, int(event.x), int(event.y))
-    shown.scenes["tiles"] = tiles = tile_lab.tile_scene(shown, plan, x, y)
-    shown.scenes["seen"] = seen = tile_lab.seen_scene(shown, x, y)
+    clicked = tile_lab.sight(load_model(shown.model), x, y)
+    shown.scenes["tiles"] = tiles = tile_lab.tile_scene(shown, plan, clicked)
+    shown.scenes["seen"] = seen = tile_lab.seen_scene(shown, clicked)
     words = tile_lab.tile_words(plan, x, y)
     return described(str(token), "tiles", tiles), described(str(token), "seen", seen), words
 

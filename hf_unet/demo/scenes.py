@@ -23,7 +23,7 @@ MOST_PROBABILITIES = 8
 """Classes whose probabilities are shown under the pointer; of more, that of the mask alone."""
 
 OBJECT_PLANES = 32
-"""Classes that overlap, a bit each, in one plane."""
+"""Classes that overlap, a bit each, in one plane; of more the first are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +191,11 @@ def class_layer(
     if mask.ndim == 2:
         settings["first"] = int(with_background)
         return Layer(key, "indices", label, mask.astype(np.uint8, copy=False)[None], settings)
-    dtype = next(t for t in (np.uint8, np.uint16, np.uint32) if len(mask) <= 8 * t().itemsize)
+    drawn = mask[:OBJECT_PLANES]
+    settings = {name: values[:OBJECT_PLANES] for name, values in settings.items()}
+    dtype = next(t for t in (np.uint8, np.uint16, np.uint32) if len(drawn) <= 8 * t().itemsize)
     bits = np.zeros(mask.shape[1:], dtype)
-    for index, plane in enumerate(mask[:OBJECT_PLANES]):
+    for index, plane in enumerate(drawn):
         bits |= np.where(plane, dtype(1 << index), dtype(0))
     return Layer(key, "bits", label, bits[None], settings | {"first": 0})
 

@@ -1,5 +1,7 @@
 """The overlap-tile lab: the paper's figure 2 on the image at hand, and what a pixel depends on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hf_unet.colors import hex_color
@@ -7,6 +9,7 @@ from hf_unet.demo.scenes import Layer, Scene, image_layer
 from hf_unet.demo.segmenting import image_of
 from hf_unet.demo.shown import Shown
 from hf_unet.display import BLUE, YELLOW
+from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import Stitching
 from hf_unet.tiles import Tile, TilePlan, mirror_indices, read_tile
 
@@ -16,7 +19,37 @@ LARGEST_SIDE = 4096
 ORANGE = (230, 97, 0)
 
 
-def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None = None) -> Scene:
+@dataclass(frozen=True)
+class Sight:
+    """A pixel of the image and the rectangle that its class can depend on.
+
+    Attributes
+    ----------
+    x, y : int
+    top, left, bottom, right : int
+        In pixels of the image, which the rectangle may leave: it is mirrored there.
+    """
+
+    x: int
+    y: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def sight(network: SegmentationNetwork, x: int, y: int) -> Sight:
+    """What a pixel can depend on, apart from how the whole image is scaled."""
+    geometry = network.geometry
+    if network.test_time_averaging:
+        # Flips and turns of a tile move its grid: wherever the pixel then lies in a block.
+        reach = geometry.margin + geometry.grid - 1
+        return Sight(x, y, y - reach, x - reach, y + reach + 1, x + reach + 1)
+    (top, bottom), (left, right) = geometry.context(y), geometry.context(x)
+    return Sight(x, y, top, left, bottom, right)
+
+
+def tile_scene(shown: Shown, plan: TilePlan, clicked: Sight | None = None) -> Scene:
     """The mirrored image, what each tile decides, and the tile that decides a pixel.
 
     Parameters
@@ -24,11 +57,11 @@ def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None
     shown : Shown
     plan : TilePlan
         Of the image, with the network's margin.
-    x, y : int, optional
-        A pixel of the image. None: the first.
+    clicked : Sight, optional
+        A pixel and what it sees. None: the tile is that of the first pixel.
     """
     factor = thinning(plan)
-    tile = tile_at(plan, x or 0, y or 0)
+    tile = tile_at(plan, clicked.x, clicked.y) if clicked else plan.tiles[0]
     boxes = [
         _box(t.rows.start, t.columns.start, t.rows.stop, t.columns.stop, YELLOW, plan)
         for t in plan.tiles
@@ -40,9 +73,10 @@ def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None
             tile.rows.start, tile.columns.start, tile.rows.stop, tile.columns.stop, YELLOW, plan, 4
         )
     )
-    if x is not None and y is not None:
-        seen = plan.margin
-        boxes.append(_box(y - seen, x - seen, y + seen + 1, x + seen + 1, ORANGE, plan, 2))
+    if clicked:
+        boxes.append(
+            _box(clicked.top, clicked.left, clicked.bottom, clicked.right, ORANGE, plan, 2)
+        )
     legend = [
         {"label": "what a tile decides (clicked one: bold)", "color": hex_color(YELLOW)},
         {"label": "what the network is shown for it", "color": hex_color(BLUE)},
@@ -55,7 +89,8 @@ def tile_scene(shown: Shown, plan: TilePlan, x: int | None = None, y: int | None
             "boxes": boxes,
             "clicks": True,
             "legend": legend,
-            "origin": {"x": plan.margin // factor, "y": plan.margin // factor},
+            "origin": {"x": plan.margin, "y": plan.margin},
+            "thinned": factor,
             "look": "tiles",
         },
     )
@@ -94,39 +129,39 @@ def tile_at(plan: TilePlan, x: int, y: int) -> Tile:
     )
 
 
-def seen_scene(shown: Shown, x: int, y: int) -> Scene:
-    """What a pixel can depend on: it and the margin around it, mirrored where the image ends."""
-    margin = shown.result.plan.margin
-    side = 2 * margin + 1
-    image = shown.result.image
-    seen = read_tile(np.asarray(image)[:3], y - margin, x - margin, side, side)
+def seen_scene(shown: Shown, clicked: Sight) -> Scene:
+    """What a pixel can depend on, mirrored where the image ends."""
+    x, y, image = clicked.x, clicked.y, shown.result.image
+    rows, columns = clicked.bottom - clicked.top, clicked.right - clicked.left
+    seen = read_tile(np.asarray(image)[:3], clicked.top, clicked.left, rows, columns)
     layer = image_layer(seen.astype(image.dtype) if image.dtype.itemsize <= 2 else seen)
     height, width = image.shape[1:]
-    top, left = margin - y, margin - x
+    # Where pixel (0, 0) of the image lies in the picture, perhaps outside it.
+    top, left = -clicked.top, -clicked.left
     boxes = [
         {
-            "top": margin,
-            "left": margin,
-            "bottom": margin + 1,
-            "right": margin + 1,
+            "top": top + y,
+            "left": left + x,
+            "bottom": top + y + 1,
+            "right": left + x + 1,
             "color": hex_color(ORANGE),
             "width": 2,
         }
     ]
-    outside = top > 0 or left > 0 or top + height < side or left + width < side
+    outside = top > 0 or left > 0 or top + height < rows or left + width < columns
     if outside:
         boxes.append(
             {
                 "top": max(top, 0),
                 "left": max(left, 0),
-                "bottom": min(top + height, side),
-                "right": min(left + width, side),
+                "bottom": min(top + height, rows),
+                "right": min(left + width, columns),
                 "color": hex_color(YELLOW),
             }
         )
     settings = {
         "boxes": boxes,
-        "origin": {"x": margin - x, "y": margin - y},
+        "origin": {"x": left, "y": top},
         "legend": [
             {"label": f"pixel x {x}, y {y}", "color": hex_color(ORANGE)},
             {"label": "edge of the image; beyond it, mirrored", "color": hex_color(YELLOW)},

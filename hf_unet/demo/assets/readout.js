@@ -8,7 +8,8 @@ const distance = (value) => (Number.isFinite(value) ? amount(value) : "∞");
 function describe(scene, part, x, y) {
   const n = sampleAt(part, x, y);
   const origin = scene.origin || { x: 0, y: 0 };
-  const words = [`x ${x - origin.x}, y ${y - origin.y}`];
+  const factor = scene.thinned || 1; // pixels of the image for one of the scene
+  const words = [`x ${x * factor - origin.x}, y ${y * factor - origin.y}`];
   const values = {};
   for (const layer of scene.layers) {
     if (!(layer.key in part.planes)) continue;
