@@ -6,11 +6,9 @@ Run it with ``python app.py``; on a Space the same file is run. The page is in `
 import os
 import sys
 
-import gradio as gr
-
 from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models import EXAMPLES
-from hf_unet.demo.page import build
+from hf_unet.demo.page import build, looks
 from hf_unet.demo.uploads import LARGEST_FILE
 
 
@@ -21,7 +19,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"app.py: {error}")
     build().queue(max_size=32).launch(
-        theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate"),
+        **looks(),
         max_file_size=LARGEST_FILE,
         allowed_paths=[str(EXAMPLES)],
         show_error=False,  # what is not one of our sentences may name paths

@@ -7,6 +7,7 @@ import gradio as gr
 
 from hf_unet.demo import actions, parts
 from hf_unet.demo.batch_part import batch_tab, wire_batch
+from hf_unet.demo.viewer import asset
 
 TITLE = """# U-Net
 Segment microscope images by overlap-tile, as in [Ronneberger, Fischer and Brox
@@ -30,9 +31,12 @@ def build() -> gr.Blocks:
         opened = gr.State("segment")
         gr.Markdown(TITLE)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=1, min_width=280):
+            with gr.Column(scale=1, min_width=280, elem_id="given"):
                 given = parts.inputs()
-            with gr.Column(scale=4, min_width=320), gr.Tabs(elem_id="tabs"):
+            with (
+                gr.Column(scale=4, min_width=320, elem_id="shown"),
+                gr.Tabs(elem_id="tabs"),
+            ):
                 found = parts.found()
                 judging = parts.judge_lab()
                 weights = parts.weight_lab()
@@ -42,6 +46,12 @@ def build() -> gr.Blocks:
         _wire(page, token, opened, given, found, judging, weights, tiles, taken)
         wire_batch(page, many, given.model)
     return page
+
+
+def looks() -> dict[str, Any]:
+    """Theme and style sheet, for ``launch``."""
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate")
+    return {"theme": theme, "css": asset("page.css")}
 
 
 def _wire(

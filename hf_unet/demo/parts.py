@@ -124,7 +124,7 @@ def found() -> Found:
     """The image and what was found in it."""
     with gr.Tab("Segment", id="segment", elem_id="tab-segment") as tab:
         view = viewer("view", "Choose an image: it is segmented at once.")
-        words = gr.Markdown(elem_id="findings", label="Findings")
+        words = gr.Markdown(elem_id="findings", label="Findings", min_height=56)
         table = _table(CLASS_HEADERS, "Classes", "table")
     return Found(tab, view, words, table)
 
