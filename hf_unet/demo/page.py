@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo import actions, parts
+from hf_unet.demo import actions, endpoints, parts
 from hf_unet.demo.batch_part import batch_tab, wire_batch
 
 TITLE = """# U-Net
@@ -25,6 +25,7 @@ def build() -> gr.Blocks:
         title="U-Net", delete_cache=(3600, 3600), analytics_enabled=False, fill_width=True
     )
     with page:
+        endpoints.offer()  # first, so that their names are theirs
         token = gr.State(None)
         opened = gr.State("segment")
         gr.Markdown(TITLE)
