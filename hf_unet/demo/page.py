@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from hf_unet.demo import actions, endpoints, parts
+from hf_unet.demo.address_part import address_box, wire_address, wire_paste
 from hf_unet.demo.batch_part import batch_tab, wire_batch
 
 TITLE = """# U-Net
@@ -31,13 +32,15 @@ def build() -> gr.Blocks:
         gr.Markdown(TITLE)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=280):
-                given = parts.inputs()
+                address = address_box()
+                given = parts.inputs(address)
             with gr.Column(scale=4, min_width=320), gr.Tabs(elem_id="tabs"):
                 found = parts.found()
                 weights = parts.weight_lab()
                 tiles = parts.tile_lab()
                 many = batch_tab()
-        _wire(page, token, opened, given, found, weights, tiles)
+        _wire(page, token, opened, given, address, found, weights, tiles)
+        wire_paste(page)
         wire_batch(page, many, given.model)
     return page
 
@@ -47,6 +50,7 @@ def _wire(
     token: gr.State,
     opened: gr.State,
     given: parts.Inputs,
+    address: gr.Textbox,
     found: parts.Found,
     weights: parts.WeightLab,
     tiles: parts.TileLab,
@@ -96,7 +100,14 @@ def _wire(
     uploaded = given.image.upload(
         actions.take_image, [given.image, token, given.truth_path], places, **QUIET
     )
-    starts = (given.run.click, uploaded.then, given.page.release, given.model.input)
+    fetched = wire_address(address, [token, given.truth_path], places)
+    starts = (
+        given.run.click,
+        uploaded.then,
+        fetched.success,
+        given.page.release,
+        given.model.input,
+    )
     running = [begin(event) for event in starts]
     given.stop.click(actions.stop, None, None, queue=False, cancels=running, **PRIVATE)
     page.unload(actions.stop)
