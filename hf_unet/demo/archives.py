@@ -170,7 +170,7 @@ def _is_passed_over(name: str) -> bool:
 
 def _refusal(info: zipfile.ZipInfo, archive: str, largest: int) -> str:
     path = PurePosixPath(info.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if path.is_absolute() or ".." in path.parts or path.parts[0][1:2] == ":":
         return f"Its path in {archive} leads out of the zip. Make the zip again, from a folder."
     # The upper half of the attributes is what Unix says of the file.
     if stat.S_ISLNK(info.external_attr >> 16):

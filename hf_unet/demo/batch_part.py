@@ -23,6 +23,12 @@ such as `cell_01_mask.png`, or `cell_01.png` in a folder `masks`, is the ground 
 
 EMPTY_HEADERS = ["#", "image", "size", "instances", "note"]
 
+WIDTHS = {"#": "50px", "image": "220px", "size": "120px", "instances": "110px", "note": "460px"}
+"""Of columns, so that a sentence can be read."""
+
+MOST_LISTED = 5
+"""Files that were not segmented, above the table."""
+
 AT_ONCE = 2
 """Batches that are segmented at a time; the others wait."""
 
@@ -55,23 +61,22 @@ def batch_tab() -> BatchTab:
         )
         with gr.Row():
             run = gr.Button(
-                "Segment all", variant="primary", elem_id="batch-run", min_width=120, scale=0
+                "Segment all", variant="primary", elem_id="batch-run", min_width=160, scale=0
             )
-            stop = gr.Button("Stop", elem_id="batch-stop", min_width=80, scale=0)
+            stop = gr.Button("Stop", elem_id="batch-stop", min_width=100, scale=0)
             save = gr.DownloadButton(
                 "Download all (zip)",
                 elem_id="batch-save",
                 interactive=False,
-                min_width=160,
+                min_width=240,
                 scale=0,
             )
-            probabilities = gr.Checkbox(
-                label="Probabilities too (large)",
-                elem_id="batch-probabilities",
-                container=False,
-                min_width=200,
-            )
-        words = gr.Markdown(elem_id="batch-words", label="Figures")
+        probabilities = gr.Checkbox(
+            label="Probabilities in the zip too (large)",
+            elem_id="batch-probabilities",
+            container=False,
+        )
+        words = gr.Markdown(elem_id="batch-words", label="Figures", min_height=100)
         table = gr.Dataframe(
             headers=EMPTY_HEADERS,
             datatype="str",
@@ -117,6 +122,7 @@ def run(
     visitor = visitor_of(request) + " batch"
     event = JOBS.begin(visitor)
     archive = Path(gr.utils.get_upload_folder()) / uuid.uuid4().hex / "segmented.zip"
+    token, ended = None, False
     try:
         with in_sentences():
             for batch in segment_batch(
@@ -127,31 +133,39 @@ def run(
                 report=lambda share, line: progress(share, desc=line),
                 probabilities=probabilities,
             ):
-                yield _shown(batch)
+                token, ended = token or BATCHES.keep(batch), batch.ended
+                yield token, *_shown(batch)
     finally:
         JOBS.end(visitor, event)
+        if not ended:  # the page was closed, or something broke
+            BATCHES.drop(token)
 
 
-def _shown(batch: Batch) -> Shown:
+def _shown(batch: Batch) -> tuple[gr.Dataframe, str, gr.DownloadButton, None]:
+    headers = headers_of(batch.rows, batch.names, batch.first)
     table = gr.Dataframe(
-        headers=headers_of(batch.rows, batch.names, batch.first),
+        headers=headers,
+        column_widths=[WIDTHS.get(header, "130px") for header in headers],
         value=cells_of(batch.rows, batch.names, batch.first),
     )
-    token = BATCHES.keep(batch) if batch.ended else None
     save = gr.DownloadButton(
         value=str(batch.archive) if batch.ended else None, interactive=batch.ended
     )
-    return token, table, batch_words(batch), save, None
+    return table, batch_words(batch), save, None
 
 
 def batch_words(batch: Batch) -> str:
     """How many were segmented, and the means of those with a ground truth, each by its name."""
-    refused = sum(bool(row.refusal) for row in batch.rows)
-    done = len(batch.rows) - refused
-    words = [f"**{done:,} {'image' if done == 1 else 'images'} segmented**"]
+    refused = [row for row in batch.rows if row.refusal]
+    done = len(batch.rows) - len(refused)
+    words = f"**{done:,} {'image' if done == 1 else 'images'} segmented**"
     if refused:
-        words.append(f", {refused:,} {'file' if refused == 1 else 'files'} not: see its note")
-    paragraphs = ["".join(words) + ". " + plain(batch.note)]
+        words += f", {len(refused):,} {'file' if len(refused) == 1 else 'files'} not"
+    paragraphs = [f"{words}. {plain(batch.note)}"]
+    listed = [f"- **{plain(row.name)}**: {plain(row.refusal)}" for row in refused[:MOST_LISTED]]
+    if len(refused) > MOST_LISTED:
+        listed.append("- and more, each with its note in the table")
+    paragraphs.append("\n".join(listed))
     if (means := mean_scores(batch.rows)) is not None:
         paragraphs += [_scores(batch, scores) for scores in means]
     if any(row.expected is not None for row in batch.rows):

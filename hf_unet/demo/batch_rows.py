@@ -61,6 +61,27 @@ class Row:
         """(K,) array against the ground truth; NaN for a class that neither holds."""
         return None if self.counts is None else self.counts.dice(empty=np.nan)
 
+    def as_json(self, names: Sequence[str]) -> dict[str, object]:
+        """The row for programs; a class's figure is null where it has none."""
+        line: dict[str, object] = {"image": self.task.name, "page": self.page + 1}
+        line["ground_truth"] = self.task.truth.name if self.task.truth else None
+        if self.refusal:
+            return {**line, "problem": self.refusal}
+        line |= {"folder": self.folder, "height": self.size[0], "width": self.size[1]}
+        line["instances"] = self.instances
+        figures = {
+            "area_share": self.shares,
+            "dice": self.dice,
+            "expected_dice": self.expected,
+        }
+        for key, values in figures.items():
+            if values is not None:
+                line[key] = {
+                    name: None if np.isnan(value) else float(value)
+                    for name, value in zip(names, values, strict=True)
+                }
+        return line
+
 
 def row_of(task: Task, folder: str, result: Segmentation, counts: ClassCounts | None) -> Row:
     """The row of a result."""
