@@ -151,9 +151,8 @@ def test_the_first_page_comes(running: Running) -> None:
 def test_a_client_gets_the_librarys_mask(running: Running) -> None:
     image = running.folder / "examples" / "nuclei_8bit.png"
     client = Client(running.address, verbose=False)
-    overlay, *_ = client.predict(
-        image=handle_file(image), truth=None, model="nuclei", page=1, api_name="/segment"
-    )
+    _, overlay, _ = client.predict(image=handle_file(image), api_name="/segment")
+    expected = UNet.from_pretrained(ROOT / "models" / "nuclei").segment(image).overlay()
     expected = UNet.from_pretrained(ROOT / "models" / "nuclei").segment(image).overlay()
     with Image.open(overlay) as picture:
         assert (np.asarray(picture) == np.asarray(expected)).all()
@@ -163,8 +162,6 @@ def test_a_model_of_the_hub_gets_its_sentence_without_a_network(running: Running
     client = Client(running.address, verbose=False)
     image = running.folder / "examples" / "nuclei_8bit.png"
     with pytest.raises(Exception, match="The Hub cannot be reached from here at the moment"):
-        client.predict(
-            image=handle_file(image), truth=None, model="lab/net", page=1, api_name="/segment"
-        )
+        client.predict(image=handle_file(image), model="lab/net", api_name="/segment")
     # And nothing else had asked for the world: the demo works behind a laboratory's wall.
     assert set(running.attempts.read_text().split("\n")) == {"huggingface.co", ""}
