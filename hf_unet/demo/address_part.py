@@ -53,7 +53,7 @@ def wire_address(box: gr.Textbox, inputs: list[Any], outputs: list[Any]) -> Any:
         [box, *inputs],
         [box, *outputs],
         api_visibility="private",
-        show_progress_on=box,
+        show_progress="hidden",  # its mark of an error would hide the address
         concurrency_limit=AT_ONCE,
     )
 
@@ -66,6 +66,7 @@ def wire_paste(page: gr.Blocks) -> None:
 @with_sentences
 def take_address(address: str | None, token: str | None, truth: str | None) -> list[Any]:
     """Fetch an image; it is the image now, and the box is free for the next address."""
+    gr.Info("Fetching the image.", duration=3)
     forget_old(shelf(), KEPT_SECONDS)
     path = FETCHER.fetch(address or "", shelf() / uuid.uuid4().hex)
     return ["", *take_image(str(path), token, truth)]

@@ -9,6 +9,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -25,7 +26,7 @@ from hf_unet.demo.batch_rows import mean_scores
 from hf_unet.demo.models import bundled_models, load_model
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.demo.weight_lab import check_pixels, weights_as_tiff
-from hf_unet.demo.words import with_sentences
+from hf_unet.demo.words import in_sentences
 from hf_unet.errors import ImageError
 from hf_unet.exports import write_mask_png, write_stack_tiff
 from hf_unet.instances import separate_touching
@@ -43,7 +44,18 @@ MODEL = "nuclei"
 def offer() -> None:
     """Make the endpoints part of the page that is being laid out."""
     for function in ENDPOINTS:
-        api(with_sentences(function))
+        api(_in_plain_sentences(function))
+
+
+def _in_plain_sentences(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `hf_unet.demo.words.with_sentences`, for those who read no HTML."""
+
+    @wraps(function)
+    def answered(*arguments: Any, **named: Any) -> Any:
+        with in_sentences(written=str):
+            return function(*arguments, **named)
+
+    return answered
 
 
 def models() -> list[str]:

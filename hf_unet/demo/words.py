@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from html import escape
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -20,17 +21,22 @@ from hf_unet.metrics import class_counts, scores_per_image
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def as_html(text: str) -> str:
+    """A text as the page's notices show it: they read HTML, and a sentence may quote some."""
+    return escape(text, quote=False)
+
+
 @contextmanager
-def in_sentences() -> Iterator[None]:
+def in_sentences(written: Callable[[str], str] = as_html) -> Iterator[None]:
     """Show what the library has to say of bad input in the page, in place of a stack trace."""
     try:
         yield
     except Stopped as stopped:
         raise gr.Error(
-            str(stopped), duration=4, title="Stopped", print_exception=False
+            written(str(stopped)), duration=4, title="Stopped", print_exception=False
         ) from stopped
     except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
-        raise gr.Error(str(error), duration=None, print_exception=False) from error
+        raise gr.Error(written(str(error)), duration=None, print_exception=False) from error
 
 
 def with_sentences(function: Function) -> Function:
