@@ -5,11 +5,27 @@ Run it with ``python app.py``; on a Space the same file is run. The page is in `
 
 import os
 import sys
+from typing import Any
 
 from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models import EXAMPLES
 from hf_unet.demo.page import build, looks
 from hf_unet.demo.uploads import LARGEST_FILE
+
+
+def serve(**settings: Any) -> Any:
+    """Serve the page; returns what Gradio's ``launch``, which takes the settings, does."""
+    return (
+        build()
+        .queue(max_size=32)
+        .launch(
+            **looks(),
+            max_file_size=LARGEST_FILE,
+            allowed_paths=[str(EXAMPLES)],
+            show_error=False,  # what is not one of our sentences may name paths
+            **settings,
+        )
+    )
 
 
 def main() -> None:
@@ -18,14 +34,7 @@ def main() -> None:
         mcp_server = wants_mcp()
     except ValueError as error:
         sys.exit(f"app.py: {error}")
-    build().queue(max_size=32).launch(
-        **looks(),
-        max_file_size=LARGEST_FILE,
-        allowed_paths=[str(EXAMPLES)],
-        show_error=False,  # what is not one of our sentences may name paths
-        mcp_server=mcp_server,
-        inbrowser="SPACE_ID" not in os.environ,
-    )
+    serve(mcp_server=mcp_server, inbrowser="SPACE_ID" not in os.environ)
 
 
 if __name__ == "__main__":

@@ -32,3 +32,18 @@ def chromium() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def demo_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo, served as app.py serves it, in this process."""
+    import app
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+    server, url, _ = app.serve(
+        inbrowser=False, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1"
+    )
+    yield url
+    server.get_blocks().close()
+    patch.undo()
