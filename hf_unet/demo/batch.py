@@ -18,11 +18,12 @@ from hf_unet.demo.batch_files import Task, at_hand, list_brought, tasks_of
 from hf_unet.demo.batch_rows import Row, row_of, table_csv
 from hf_unet.demo.models import load_model
 from hf_unet.demo.scenes import Scene, class_layer, image_layer, object_layer
-from hf_unet.demo.segmenting import Stopped, stoppable
+from hf_unet.demo.segmenting import Stopped, segment_within, stoppable
 from hf_unet.demo.store import Store
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.errors import ImageError
 from hf_unet.exports import read_instances_tiff, read_mask_png, read_stack_tiff
+from hf_unet.judgement import true_mask
 from hf_unet.metrics import class_counts
 from hf_unet.network import SegmentationNetwork
 
@@ -192,10 +193,10 @@ def _rows(
                 pixels = read_page(str(image), page + 1)
                 pages = pixels.pages
                 labels = read_truth(str(truth), network, pixels) if truth else None
-                result = network.segment(pixels, progress=stoppable(event, of_tiles))
+                result = segment_within(network, pixels, stoppable(event, of_tiles))
                 counts = None
                 if labels is not None:
-                    known = labels.stack() if result.multilabel else labels.class_map()
+                    known = true_mask(result, labels)
                     counts = class_counts(known, result.mask, len(result.classes))
                 folder = _new_folder(task, pixels.page, pages, folders)
                 row = row_of(task, folder, result, counts)

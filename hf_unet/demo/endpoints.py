@@ -24,12 +24,14 @@ from hf_unet.demo.actions import new_file
 from hf_unet.demo.batch import segment_batch
 from hf_unet.demo.batch_rows import mean_scores
 from hf_unet.demo.models import bundled_models, load_model
+from hf_unet.demo.segmenting import segment_within
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.demo.weight_lab import check_pixels, weights_as_tiff
 from hf_unet.demo.words import in_sentences
 from hf_unet.errors import ImageError
 from hf_unet.exports import write_mask_png, write_stack_tiff
 from hf_unet.instances import separate_touching
+from hf_unet.judgement import true_mask
 from hf_unet.labels import Labels, read_labels
 from hf_unet.metrics import OverlapScores, class_counts, scores_per_image
 from hf_unet.seams import compare_stitchings
@@ -264,7 +266,7 @@ def _segmented(
     pixels = read_page(_path(image), _page(page))
     network = load_model(str(model))
     labels = None if truth is None else read_truth(_path(truth), network, pixels)
-    return network.segment(pixels), labels
+    return segment_within(network, pixels), labels
 
 
 def _page(given: object) -> int:
@@ -311,7 +313,7 @@ def _figures(result: Segmentation, labels: Labels | None) -> Answer:
 
 
 def _scores(result: Segmentation, labels: Labels) -> OverlapScores:
-    truth = labels.stack() if result.multilabel else labels.class_map()
+    truth = true_mask(result, labels)
     return scores_per_image([class_counts(truth, result.mask, len(result.classes))])
 
 
