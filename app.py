@@ -4,12 +4,12 @@ Run it with ``python app.py``; on a Space the same file is run. The page is in `
 """
 
 import os
+import sys
 from typing import Any
 
-import gradio as gr
-
+from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models import EXAMPLES
-from hf_unet.demo.page import build
+from hf_unet.demo.page import build, looks
 from hf_unet.demo.uploads import LARGEST_FILE
 
 
@@ -19,10 +19,10 @@ def serve(**settings: Any) -> Any:
         build()
         .queue(max_size=32)
         .launch(
-            theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate"),
+            **looks(),
             max_file_size=LARGEST_FILE,
-            show_error=False,  # what is not one of our sentences may name paths
             allowed_paths=[str(EXAMPLES)],
+            show_error=False,  # what is not one of our sentences may name paths
             **settings,
         )
     )
@@ -30,7 +30,11 @@ def serve(**settings: Any) -> Any:
 
 def main() -> None:
     """Open the page."""
-    serve(inbrowser="SPACE_ID" not in os.environ)
+    try:
+        mcp_server = wants_mcp()
+    except ValueError as error:
+        sys.exit(f"app.py: {error}")
+    serve(mcp_server=mcp_server, inbrowser="SPACE_ID" not in os.environ)
 
 
 if __name__ == "__main__":

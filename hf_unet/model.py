@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from hf_unet.arguments import whole
 from hf_unet.errors import ModelError
 from hf_unet.geometry import CONVS_PER_LEVEL, Geometry, same_geometry, valid_geometry
 from hf_unet.network import SegmentationNetwork
@@ -121,8 +122,6 @@ class UNet(SegmentationNetwork):
             test_time_averaging=test_time_averaging,
             calibration=calibration,
         )
-        _check_whole("base_channels", base_channels, at_least=1, at_most=4096)
-        _check_whole("depth", depth, at_least=1, at_most=8)
         if padding not in ("valid", "same"):
             raise ModelError(f'padding is "valid" or "same", not {padding!r}.')
         if norm not in (None, "batch"):
@@ -134,8 +133,8 @@ class UNet(SegmentationNetwork):
         ):
             raise ModelError(f"dropout is a probability from 0 up to below 1, not {dropout!r}.")
 
-        self.base_channels = base_channels
-        self.depth = depth
+        self.base_channels = whole("base_channels", base_channels, at_least=1, at_most=4096)
+        self.depth = whole("depth", depth, at_least=1, at_most=8)
         self.padding = padding
         self.norm = norm
         self.dropout = float(dropout)
@@ -269,10 +268,3 @@ def _convolutions(before: int, after: int, pad: int, norm: str | None) -> nn.Seq
             layers.append(nn.BatchNorm2d(after))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
-
-
-def _check_whole(name: str, value: object, at_least: int, at_most: int | None = None) -> None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
-    if not fits or (at_most is not None and cast(int, value) > at_most):
-        most = "" if at_most is None else f" and at most {at_most}"
-        raise ModelError(f"{name} is a whole number of at least {at_least}{most}, not {value!r}.")

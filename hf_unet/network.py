@@ -4,7 +4,6 @@ A network class says what it does to an image's size (`geometry`) and scores a b
 it gets the rest from here, and nothing outside asks which network it is.
 """
 
-import inspect
 import json
 import operator
 from abc import abstractmethod
@@ -20,10 +19,21 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from hf_unet.arguments import (
+    class_names,
+    color_texts,
+    one_of,
+    pixels,
+    probabilities,
+    probability,
+    true_or_false,
+    whole,
+)
 from hf_unet.averaging import average_over_symmetries
 from hf_unet.calibration import checked_calibration
 from hf_unet.card import render_card
-from hf_unet.colors import default_colors, is_color
+from hf_unet.colors import default_colors
+from hf_unet.configs import arguments_of, class_named, parameters_of
 from hf_unet.errors import ImageError, ModelError
 from hf_unet.exports.files import write_whole
 from hf_unet.geometry import Geometry
@@ -85,88 +95,30 @@ class SegmentationNetwork(
         calibration: Sequence[Sequence[float] | None] | None,
     ) -> None:
         super().__init__()
-        if not _is_whole(in_channels) or not 1 <= in_channels <= 4096:
-            raise ModelError(f"in_channels is a whole number from 1 to 4096, not {in_channels!r}.")
-        if (
-            isinstance(classes, str)
-            or not isinstance(classes, Sequence)
-            or not 1 <= len(classes) <= 255
-            or not all(isinstance(name, str) and name.strip() for name in classes)
-            or len(set(classes)) != len(classes)
-        ):
-            raise ModelError(f"classes are 1 to 255 different names, not {classes!r}.")
-        if not isinstance(multilabel, bool):
-            raise ModelError(f"multilabel is true or false, not {multilabel!r}.")
-        if not isinstance(normalization, str) or normalization not in NORMALIZATIONS:
-            known = ", ".join(NORMALIZATIONS)
-            raise ModelError(f"normalization is one of {known}, not {normalization!r}.")
-        for name, area in (("min_area", min_area), ("seed_area", seed_area)):
-            if not _is_whole(area) or area < 0:
-                raise ModelError(f"{name} is a whole number of pixels, not {area!r}.")
-        if not isinstance(border, bool):
-            raise ModelError(f"border is true or false, not {border!r}.")
+        self.in_channels = whole("in_channels", in_channels, at_least=1, at_most=4096)
+        self.classes = class_names(classes)
+        self.multilabel = true_or_false("multilabel", multilabel)
+        self.normalization = one_of("normalization", normalization, NORMALIZATIONS)
+        self.min_area = whole("min_area", min_area, at_least=0)
+        self.border = true_or_false("border", border)
         if border and (multilabel or len(classes) != 3):
             raise ModelError(
                 "A network with border has three classes that exclude each other: background, "
                 "object and the border of objects."
             )
-        if seed_threshold is not None and not (
-            isinstance(seed_threshold, (int, float)) and 0 < seed_threshold < 1
-        ):
-            raise ModelError(
-                f"seed_threshold is a probability between 0 and 1, not {seed_threshold!r}."
-            )
-        if (
-            isinstance(seed_depth, bool)
-            or not isinstance(seed_depth, (int, float))
-            or not 0 <= seed_depth <= LARGEST_DEPTH
-        ):
-            raise ModelError(
-                f"seed_depth is a number of pixels from 0 to {LARGEST_DEPTH}, not {seed_depth!r}."
-            )
-        self.in_channels = in_channels
-        self.classes = tuple(classes)
-        self.multilabel = multilabel
-        self.normalization = normalization
-        self.min_area = min_area
-        self.border = border
-        self.seed_threshold = None if seed_threshold is None else float(seed_threshold)
-        self.seed_depth = float(seed_depth)
-        self.seed_area = seed_area
-        self.test_time_averaging = _true_or_false("test_time_averaging", test_time_averaging)
-        self.thresholds = self._checked_thresholds(thresholds)
-        self.colors = self._checked_colors(colors)
+        self.seed_threshold = (
+            None if seed_threshold is None else probability("seed_threshold", seed_threshold)
+        )
+        self.seed_depth = pixels("seed_depth", seed_depth, LARGEST_DEPTH)
+        self.seed_area = whole("seed_area", seed_area, at_least=0)
+        self.test_time_averaging = true_or_false("test_time_averaging", test_time_averaging)
+        if thresholds is not None and not multilabel and len(self.mask_classes) > 2:
+            raise ModelError("thresholds suit networks of one or two classes, or multi-label ones.")
+        count = len(self.classes) if multilabel else 1
+        self.thresholds = None if thresholds is None else probabilities(thresholds, count)
+        self.colors = None if colors is None else color_texts(colors, len(self.mask_classes))
         self.calibration = checked_calibration(calibration, len(self.mask_classes))
         self._loaded: tuple[Origin, int] | None = None
-
-    def _checked_thresholds(self, thresholds: Sequence[float] | None) -> tuple[float, ...] | None:
-        if thresholds is None:
-            return None
-        count = len(self.classes) if self.multilabel else 1
-        if not self.multilabel and len(self.mask_classes) > 2:
-            raise ModelError("thresholds suit networks of one or two classes, or multi-label ones.")
-        if (
-            not isinstance(thresholds, Sequence)
-            or len(thresholds) != count
-            or not all(isinstance(t, (int, float)) and 0 < t < 1 for t in thresholds)
-        ):
-            raise ModelError(
-                f"thresholds are {count} probabilities between 0 and 1, not {thresholds!r}."
-            )
-        return tuple(float(threshold) for threshold in thresholds)
-
-    def _checked_colors(self, colors: Sequence[str] | None) -> tuple[str, ...] | None:
-        if colors is None:
-            return None
-        count = len(self.mask_classes)
-        if (
-            isinstance(colors, str)
-            or not isinstance(colors, Sequence)
-            or len(colors) != count
-            or not all(map(is_color, colors))
-        ):
-            raise ModelError(f'colors are {count} texts of the form "#rrggbb", not {colors!r}.')
-        return tuple(colors)
 
     # --- what a network says of itself ---------------------------------------------------------
 
@@ -209,7 +161,7 @@ class SegmentationNetwork(
         """What ``config.json`` holds: every argument of the constructor, and whose it is."""
         from hf_unet import __version__
 
-        arguments = {name: getattr(self, name) for name in _parameters(type(self))}
+        arguments = {name: getattr(self, name) for name in parameters_of(type(self))}
         return {
             "model_class": type(self).__name__,
             "hf_unet_version": __version__,
@@ -232,6 +184,15 @@ class SegmentationNetwork(
         """How often weights were changed in place, by torch's own count."""
         tensors = self.state_dict(keep_vars=True).values()
         return sum(tensor._version for tensor in tensors if not tensor.is_inference())
+
+    def __getstate__(self) -> dict[str, Any]:
+        origin = self.origin
+        return self.__dict__ | {"_loaded": None if origin is None else (origin, 0)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self._loaded is not None:  # torch counts the changes of a copy anew
+            self._loaded = self._loaded[0], self._changes()
 
     def provenance(self, test_time_averaging: bool | None = None) -> Provenance:
         """What makes a result of this network again, on the same image in the same tiles."""
@@ -299,7 +260,7 @@ class SegmentationNetwork(
             batch_size = _positive("batch_size is a whole number of tiles", batch_size)
         averaging = self.test_time_averaging
         if test_time_averaging is not None:
-            averaging = _true_or_false("test_time_averaging", test_time_averaging)
+            averaging = true_or_false("test_time_averaging", test_time_averaging)
         function = average_over_symmetries(self.predict) if averaging else self.predict
         training = [module for module in self.modules() if module.training]
         self.eval()
@@ -524,9 +485,9 @@ class SegmentationNetwork(
         )
         config = read_config(repository)
         repository = pinned(repository)
-        network = _network_class(cls, config, repository.title)
-        arguments = _arguments(network, config, repository.title) | changed
-        if unknown := sorted(set(changed) - set(_parameters(network))):
+        network = class_named(config, _loadable(cls), repository.title)
+        arguments = arguments_of(network, config, repository.title) | changed
+        if unknown := sorted(set(changed) - set(parameters_of(network))):
             raise ModelError(f"{network.__name__} has no argument {unknown[0]!r}.")
         try:
             with torch.device("meta"):  # no weights are drawn that would only be replaced
@@ -542,53 +503,10 @@ class SegmentationNetwork(
         return model.eval()
 
 
-LATER: dict[str, Any] = {"calibration": None}
-"""Arguments younger than the first version, and what a config.json without them means."""
-
-
-def _parameters(network: type[SegmentationNetwork]) -> list[str]:
-    return [name for name in inspect.signature(network.__init__).parameters if name != "self"]
-
-
-def _network_class(wanted: type[Network], config: dict[str, Any], title: str) -> type[Network]:
-    """The class that a config names: ``wanted`` or one derived from it."""
-    named = config.get("model_class")
-    known = {
-        network.__name__: network
-        for network in _with_subclasses(wanted)
-        if network is not SegmentationNetwork  # which is none by itself
-    }
-    if not isinstance(named, str) or named not in known:
-        what = "of no class that this library knows" if named is None else f"of class {named!r}"
-        names = ", ".join(known)
-        raise ModelError(
-            f"The {CONFIG} of {title} is {what}; wanted is {names}. "
-            "Load it with the library that made it."
-        )
-    return known[named]
-
-
-def _with_subclasses(network: type[Network]) -> list[type[Network]]:
-    return [network, *(sub for one in network.__subclasses__() for sub in _with_subclasses(one))]
-
-
-def _arguments(
-    network: type[SegmentationNetwork], config: dict[str, Any], title: str
-) -> dict[str, Any]:
-    names = _parameters(network)
-    if missing := [name for name in names if name not in LATER | config]:
-        raise ModelError(
-            f"The {CONFIG} of {title} lacks {missing[0]!r}. Save the model again with "
-            "save_pretrained."
-        )
-    unknown = sorted(set(config) - set(names) - {"model_class", "hf_unet_version"})
-    if unknown:
-        raise ModelError(
-            f"The {CONFIG} of {title} holds {unknown[0]!r}, which this version of hf-unet does "
-            f"not know; it was written by version {config.get('hf_unet_version', 'unknown')}. "
-            "Upgrade with `pip install --upgrade hf-unet`."
-        )
-    return {name: (LATER | config)[name] for name in names}
+def _loadable(wanted: type[Network]) -> list[type[Network]]:
+    """``wanted`` and what is derived from it, but for the base, which is no network by itself."""
+    own = [] if wanted is SegmentationNetwork else [wanted]
+    return own + [one for sub in wanted.__subclasses__() for one in _loadable(sub)]
 
 
 def _as_json(value: Any) -> Any:
@@ -603,13 +521,3 @@ def _positive(what: str, value: Any) -> int:
     if number < 1:
         raise ImageError(f"{what}, at least 1, not {value!r}.")
     return number
-
-
-def _true_or_false(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ModelError(f"{name} is true or false, not {value!r}.")
-    return value
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -328,7 +328,8 @@ class Segmentation:
         )
         exports.write_objects_csv(folder / "objects.csv", table, names)
         picture = BytesIO()
-        self.overlay().save(picture, format="PNG")
+        # Of pictures with noise, higher levels take twice the time for a larger file.
+        self.overlay().save(picture, format="PNG", compress_level=3)
         write_whole(folder / "overlay.png", picture.getvalue())
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
         write_whole(folder / RESULT, text.encode())

@@ -20,8 +20,16 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PARTS = ("app.py", "hf_unet", "model_card.md", "requirements.txt", "LICENSE", "spaces/examples")
-"""What every Space needs, besides its README and models; below hf_unet all but caches."""
+PARTS = {
+    "app.py": "app.py",
+    "hf_unet": "hf_unet",
+    "model_card.md": "model_card.md",
+    "requirements.txt": "requirements.txt",
+    "LICENSE": "LICENSE",
+    # A folder named spaces would be taken for the package of that name, which Gradio asks for.
+    "spaces/examples": "examples",
+}
+"""What every Space needs besides its README and models, and what it is called there."""
 
 MODEL_FILES = ("config.json", "model.safetensors", "metrics.json", "settings.json", "README.md")
 
@@ -133,9 +141,9 @@ def assemble(
         raise DeployError(f"{folder} is there already. Name a folder that is new or empty.")
     chosen = choose_models(models)
     readme = render_readme(chosen, preloaded)
-    for part in PARTS:
-        source, target = ROOT / part, folder / part
-        target.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, name in PARTS.items():
+        source, target = ROOT / part, folder / name
         if source.is_dir():
             shutil.copytree(source, target, ignore=_LEFT_OUT)
         else:

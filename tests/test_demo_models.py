@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from hub_server import HubServer, asks
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
 
 from hf_unet import UNet
 from hf_unet.demo import hub_models, models
@@ -101,6 +101,7 @@ def test_a_name_or_address_is_understood(text: str, repository: str, revision: s
         ("org/" + "n" * 300, "There is no model"),
         ("org/name@", "'' is no revision"),
         ("org/name@../../x", "is no revision"),
+        ("org/name@main/../../x", "is no revision"),
         ("org/name@/etc", "is no revision"),
         ("org/name@a b", "is no revision"),
         ("https://huggingface.co/org/name/tree/..%2F..%2Fx", "is no revision"),
@@ -381,6 +382,16 @@ def test_a_hub_out_of_reach_is_told_at_once(
     assert said in refusal(NET)
 
 
+def test_a_hub_out_of_reach_is_not_asked_for_the_rest_of_a_model(
+    hub: HubServer, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(hub, files)
+    hf_hub_download(NET, "config.json")
+    hub.stop()
+    monkeypatch.setattr(time, "sleep", no_waiting)
+    assert f"model.safetensors of {NET} at revision" in refusal(NET)
+
+
 def test_a_silent_hub_is_not_waited_for(
     hub: HubServer, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,7 +399,7 @@ def test_a_silent_hub_is_not_waited_for(
     monkeypatch.setattr(hub_models, "HUB_TIMEOUT", 0.2)
     monkeypatch.setattr(time, "sleep", no_waiting)
     held = threading.Event()
-    hub.before_next(lambda: held.wait(30), asks("GET", "/api/models/"))
+    hub.before_next(lambda: held.wait(4), asks("GET", "/api/models/"))  # then it would be well
     try:
         assert "The Hub cannot be reached" in refusal(NET)
     finally:

@@ -327,3 +327,14 @@ def test_a_fault_of_the_network_itself_leaves_no_job(
     with pytest.raises(MemoryError):
         segment(files, "ann")
     assert len(JOBS) == 0
+
+
+def test_more_values_than_the_page_can_hold_are_refused_before_the_work(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmenting, "MOST_PROBABILITIES", 2 * noise().size - 1)
+    with pytest.raises(ImageError, match="2 classes of 0 megapixels are more than this page"):
+        segment(files)
+    assert len(JOBS) == 0
+    monkeypatch.setattr(segmenting, "MOST_PROBABILITIES", 2 * noise().size)
+    segment(files)

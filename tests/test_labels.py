@@ -400,6 +400,8 @@ def test_smoothed_masks_are_refused_and_told_how_to_accept(source: object) -> No
     half = 32767 if getattr(source, "dtype", None) == np.uint16 else 127
     with pytest.raises(LabelError, match=f"(?s)anti-aliased or JPEG-compressed.*threshold={half} "):
         read_labels(source, TWO)
+    with pytest.raises(LabelError, match=rf"\(in a recipe: data\.threshold = {half}\)"):
+        read_labels(source, TWO)
     labels = read_labels(source, TWO, threshold=half)
     assert labels.kind == "classes"
     assert (labels.class_map() != (smoothed() > 127)).mean() < 0.005

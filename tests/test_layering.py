@@ -13,11 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"errors"},
     {"colors", "file_names", "geometry", "snippets"},
+    {"arguments"},
     {"images"},
     {"distances", "instance_sets", "instances", "labels", "loss", "metrics", "tiles"},
     {"averaging", "calibration", "weight_map"},
     {"card", "display", "exports", "provenance"},
     {"pretrained"},
+    {"configs"},
     {"segmentation"},
     {"judgement", "network"},
     {"model", "seams"},

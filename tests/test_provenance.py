@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +120,19 @@ def test_moving_and_inference_change_nothing(folder: Path) -> None:
         assert moved.origin is not None
     with torch.inference_mode():
         assert UNet.from_pretrained(folder).origin is not None
-    copied = copy.deepcopy(model)
-    assert copied.origin in (model.origin, None)  # a copy may forget, but not lie
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_copy_knows_what_its_model_knew(folder: Path, copied: Callable[[UNet], UNet]) -> None:
+    model = UNet.from_pretrained(folder)
+    other = copied(model)
+    assert other.origin == model.origin is not None
+    with torch.no_grad():
+        other.classifier.bias.add_(1)
+    assert other.origin is None
+    assert copied(other).origin is None
 
 
 def test_weights_that_vanish_while_loading_are_a_sentence(

@@ -151,10 +151,10 @@ def test_the_folder_holds_what_the_demo_needs_and_nothing_else(
     }
     tops = {file.split("/")[0] for file in files}
     assert tops == {
-        "LICENSE", "README.md", "app.py", "hf_unet", "model_card.md", "models",
-        "requirements.txt", "spaces",
+        "LICENSE", "README.md", "app.py", "examples", "hf_unet", "model_card.md", "models",
+        "requirements.txt",
     }  # fmt: skip
-    assert {"hf_unet/demo/models.py", "hf_unet/py.typed", "spaces/examples/examples.toml"} <= files
+    assert {"hf_unet/demo/models.py", "hf_unet/py.typed", "examples/examples.toml"} <= files
     assert not [file for file in files if "__pycache__" in file or "/." in file]
     for model in (ROOT / "models").iterdir():
         for path in model.iterdir():

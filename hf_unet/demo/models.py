@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout or the Space's folder, in which hf_unet/, models/ and spaces/ lie."""
 
 MODELS = ROOT / "models"
-EXAMPLES = ROOT / "spaces" / "examples"
+
+# In a Space they lie at the top: a folder named spaces would there be taken for the package of
+# that name, which Gradio asks for.
+EXAMPLES = ROOT / "examples" if (ROOT / "examples").is_dir() else ROOT / "spaces" / "examples"
 
 MEMORY = 1_500_000_000
 """Bytes of weights to keep in memory; the five bundled networks take 90 million."""

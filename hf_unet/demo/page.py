@@ -5,7 +5,10 @@ from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo import actions, parts
+from hf_unet.demo import actions, endpoints, parts
+from hf_unet.demo.address_part import address_box, wire_address, wire_paste
+from hf_unet.demo.batch_part import batch_tab, wire_batch
+from hf_unet.demo.viewer import asset
 
 TITLE = """# U-Net
 Segment microscope images by overlap-tile, as in [Ronneberger, Fischer and Brox
@@ -25,20 +28,34 @@ def build() -> gr.Blocks:
         title="U-Net", delete_cache=(3600, 3600), analytics_enabled=False, fill_width=True
     )
     with page:
+        endpoints.offer()  # first, so that their names are theirs
         token = gr.State(None)
         opened = gr.State("segment")
         gr.Markdown(TITLE)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=1, min_width=280):
-                given = parts.inputs()
-            with gr.Column(scale=4, min_width=320), gr.Tabs(elem_id="tabs"):
+            with gr.Column(scale=1, min_width=280, elem_id="given"):
+                address = address_box()
+                given = parts.inputs(address)
+            with (
+                gr.Column(scale=4, min_width=320, elem_id="shown"),
+                gr.Tabs(elem_id="tabs"),
+            ):
                 found = parts.found()
                 judging = parts.judge_lab()
                 weights = parts.weight_lab()
                 tiles = parts.tile_lab()
                 taken = parts.take_away()
-        _wire(page, token, opened, given, found, judging, weights, tiles, taken)
+                many = batch_tab()
+        _wire(page, token, opened, given, address, found, judging, weights, tiles, taken)
+        wire_paste(page)
+        wire_batch(page, many, given.model)
     return page
+
+
+def looks() -> dict[str, Any]:
+    """Theme and style sheet, for ``launch``."""
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate")
+    return {"theme": theme, "css": asset("page.css")}
 
 
 def _wire(
@@ -46,6 +63,7 @@ def _wire(
     token: gr.State,
     opened: gr.State,
     given: parts.Inputs,
+    address: gr.Textbox,
     found: parts.Found,
     judging: parts.JudgeLab,
     weights: parts.WeightLab,
@@ -103,6 +121,7 @@ def _wire(
     uploaded = given.image.upload(
         actions.take_image, [given.image, token, given.truth_path], places, **QUIET
     )
+    fetched = wire_address(address, [token, given.truth_path], places)
     offers = [given.examples, given.offered, given.about]
     chosen = given.model.input(
         actions.choose_model,
@@ -113,7 +132,14 @@ def _wire(
     example = given.examples.click(
         actions.take_example, [given.examples, given.offered], places, **QUIET
     )
-    starts = (given.run.click, uploaded.then, given.page.release, chosen.success, example.success)
+    starts = (
+        given.run.click,
+        uploaded.then,
+        fetched.success,
+        given.page.release,
+        chosen.success,
+        example.success,
+    )
     running = [begin(event) for event in starts]
     given.stop.click(actions.stop, None, None, queue=False, cancels=running, **PRIVATE)
     page.unload(actions.stop)

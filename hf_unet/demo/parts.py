@@ -77,9 +77,10 @@ class Inputs:
     stop: gr.Button
 
 
-def inputs() -> Inputs:
-    """What a visitor brings and chooses."""
+def inputs(address: gr.Textbox) -> Inputs:
+    """What a visitor brings and chooses; the box for an address stands below the image."""
     image = gr.File(label="Image", elem_id="image", height=132)
+    address.render()  # type: ignore[no-untyped-call]
     page = gr.Slider(1, 2, 1, step=1, label="Page", elem_id="page", visible=False)
     truth = gr.File(label=NO_TRUTH, elem_id="truth", height=132)
     remove = gr.Button("Remove the ground truth", elem_id="remove", size="sm", visible=False)
@@ -124,7 +125,7 @@ def found() -> Found:
     """The image and what was found in it."""
     with gr.Tab("Segment", id="segment", elem_id="tab-segment") as tab:
         view = viewer("view", "Choose an image: it is segmented at once.")
-        words = gr.Markdown(elem_id="findings", label="Findings")
+        words = gr.Markdown(elem_id="findings", label="Findings", min_height=56)
         table = _table(CLASS_HEADERS, "Classes", "table")
     return Found(tab, view, words, table)
 

@@ -92,6 +92,11 @@ class Scene:
         height, width = self.layers[0].data.shape[1:]
         return int(height), int(width)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its layers, in bytes."""
+        return sum(layer.data.nbytes for layer in self.layers)
+
     def described(self, token: str) -> dict[str, Any]:
         """What the page is told; it fetches the pixels themselves by ``token``."""
         height, width = self.size

@@ -16,7 +16,14 @@ from hf_unet.demo.shown import KEPT, Shown, shown_of
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.demo.zero_gpu import on_zero_gpu, segment_on_gpu
 from hf_unet.errors import ImageError
+from hf_unet.images import ScienceImage
+from hf_unet.judgement import true_mask
+from hf_unet.network import SegmentationNetwork
+from hf_unet.segmentation import Segmentation
 from hf_unet.tiles import Progress
+
+MOST_PROBABILITIES = 800_000_000
+"""Pixels times classes of one image: 3.2 GB, and about as much again while it is segmented."""
 
 
 class Stopped(ImageError):
@@ -94,13 +101,32 @@ def segment_upload(
         network = load_model(model)
         labels = read_truth(truth, network, pixels) if truth else None
         progress(0, len(network.plan(*pixels.shape[1:]).tiles))
-        # A lent GPU works in another process, to which no progress and no stop can be given.
-        report = None if on_zero_gpu() else stoppable(event, progress)
-        result = segment_on_gpu(network, pixels, progress=report)
+        result = segment_within(network, pixels, stoppable(event, progress))
         name = Path(str(image)).name
         return KEPT.keep(Shown(result=result, labels=labels, model=model, name=name))
     finally:
         JOBS.end(visitor, event)
+
+
+def segment_within(
+    network: SegmentationNetwork, pixels: ScienceImage, progress: Progress | None = None
+) -> Segmentation:
+    """Segment within the demo's bounds, on a lent GPU where there is one.
+
+    Raises
+    ------
+    ImageError
+        If the probabilities of all classes would be more than `MOST_PROBABILITIES`, or the image
+        does not suit the network.
+    """
+    height, width = pixels.shape[1:]
+    if len(network.classes) * height * width > MOST_PROBABILITIES:
+        raise ImageError(
+            f"{len(network.classes)} classes of {height * width / 1e6:.0f} megapixels are more "
+            "than this page can hold. Cut the image into pieces, or use hf-unet segment."
+        )
+    # A lent GPU works in another process, to which no progress and no stop can be given.
+    return segment_on_gpu(network, pixels, progress=None if on_zero_gpu() else progress)
 
 
 def with_truth(token: str | None, truth: str | None) -> str:
@@ -139,7 +165,7 @@ def truth_layer(shown: Shown) -> Layer:
     """The ground truth as a mask."""
     result, labels = shown.result, shown.labels
     assert labels is not None
-    truth = labels.stack() if result.multilabel else labels.class_map()
+    truth = true_mask(result, labels)
     return class_layer(truth, result.classes, result.colors, key="truth", label="Ground truth")
 
 

@@ -93,11 +93,20 @@ def _owner(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array
 
 
+ON_DISK = "on-disk"
+"""The place of scenes whose result is not in memory."""
+
 KEPT: Store[Shown] = Store(
     KEPT_BYTES,
     gone="This result is no longer kept here: memory is shared, and newer results took its place. "
     "Segment the image again.",
 )
+
+
+ALONE: Store[Scene] = Store(
+    300_000_000, gone="This picture is no longer kept here. Choose it again in the table."
+)
+"""Scenes of results that are on disk, not in memory: those of many images at once."""
 
 
 def shown_of(token: str | None) -> Shown:
@@ -112,9 +121,16 @@ def described(token: str, place: str, scene: Scene) -> dict[str, object]:
     return scene.described(f"{token}/{place}")
 
 
+def described_alone(scene: Scene) -> dict[str, object]:
+    """A scene without a result in memory, kept in `ALONE`, as a viewer takes it."""
+    return scene.described(f"{ALONE.keep(scene)}/{ON_DISK}")
+
+
 def scene_of(name: str) -> Scene:
-    """The scene that `described` named."""
+    """The scene that `described` or `described_alone` named."""
     token, _, place = name.partition("/")
+    if place == ON_DISK:
+        return ALONE.get(token)
     scenes = KEPT.get(token).scenes
     if place not in scenes:
         raise ImageError("There is no such picture. Segment the image again.")

@@ -9,7 +9,8 @@ from hf_unet.network import SegmentationNetwork
 
 MOST_PIXELS = 100_000_000
 MOST_PAGES = 10_000
-LARGEST_FILE = "300mb"
+LARGEST_FILE = 300_000_000
+"""Bytes of one file."""
 
 
 def read_page(path: str | None, page: float | None) -> ScienceImage:

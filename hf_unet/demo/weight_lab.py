@@ -54,18 +54,27 @@ def _steady(d1: NDArray[np.float32], d2: NDArray[np.float32]) -> tuple[Layer, ..
 
 def distances(shown: Shown) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """d1 and d2, for images that the lab takes."""
-    height, width = shown.result.image.shape[1:]
+    check_pixels(*shown.result.image.shape[1:])
+    return shown.distances
+
+
+def check_pixels(height: int, width: int) -> None:
+    """`ImageError` if an image has more than `MOST_PIXELS`."""
     if height * width > MOST_PIXELS:
         raise ImageError(
             f"The weight-map lab takes images of up to {MOST_PIXELS // 1_000_000} megapixels, and "
             f"this one has {height * width // 1_000_000}. In code, boundary_weight_map takes any."
         )
-    return shown.distances
 
 
 def weight_tiff(shown: Shown, w0: float, sigma: float) -> bytes:
-    """The map as a float32 TIFF, with its settings in the description."""
+    """The map as a TIFF file: see `weights_as_tiff`."""
     weights = weight_map_from_distances(*distances(shown), w0=w0, sigma=sigma)
+    return weights_as_tiff(weights, w0, sigma)
+
+
+def weights_as_tiff(weights: NDArray[np.float32], w0: float, sigma: float) -> bytes:
+    """A float32 TIFF, with its settings in the description."""
     file = BytesIO()
     description = f"boundary weight map, w0={w0:g}, sigma={sigma:g} pixels"
     tifffile.imwrite(

@@ -1,8 +1,11 @@
 """What was read and found, in the page's words and tables."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from html import escape
 from typing import Any, TypeVar
 
 import gradio as gr
@@ -13,26 +16,51 @@ from hf_unet.demo.models import MODELS, bundled_models
 from hf_unet.demo.segmenting import Stopped
 from hf_unet.demo.shown import Shown
 from hf_unet.errors import ModelError
+from hf_unet.judgement import true_mask
 from hf_unet.metrics import class_counts, scores_per_image
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def with_sentences(function: Function) -> Function:
+def as_html(text: str) -> str:
+    """A text as the page's notices show it: they read HTML, and a sentence may quote some."""
+    return escape(text, quote=False)
+
+
+@contextmanager
+def in_sentences(written: Callable[[str], str] = as_html) -> Iterator[None]:
     """Show what the library has to say of bad input in the page, in place of a stack trace."""
+    try:
+        yield
+    except Stopped as stopped:
+        raise gr.Error(
+            written(str(stopped)), duration=4, title="Stopped", print_exception=False
+        ) from stopped
+    except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
+        raise gr.Error(written(str(error)), duration=None, print_exception=False) from error
+
+
+def with_sentences(function: Function) -> Function:
+    """A function whose errors are shown as `in_sentences` does."""
 
     @wraps(function)
     def shown(*arguments: Any, **named: Any) -> Any:
-        try:
+        with in_sentences():
             return function(*arguments, **named)
-        except Stopped as stopped:
-            raise gr.Error(
-                str(stopped), duration=4, title="Stopped", print_exception=False
-            ) from stopped
-        except ValueError as error:  # ImageError, LabelError, ModelError: sentences for people
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
 
     return shown  # type: ignore[return-value]
+
+
+def plain(text: str) -> str:
+    r"""A text that Markdown shows as it is: a name that holds HTML or a link is no such thing.
+
+    Examples
+    --------
+    >>> plain("<b>_a_.tif")
+    '&lt;b&gt;\\_a\\_.tif'
+    """
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$:])", r"\\\1", safe)
 
 
 def findings(shown: Shown) -> str:
@@ -43,7 +71,7 @@ def findings(shown: Shown) -> str:
     of_pages = f", page {image.page + 1} of {image.pages}" if image.pages > 1 else ""
     tiles = "tile" if len(plan.tiles) == 1 else "tiles"
     words = (
-        f"**{shown.name}**: {plan.width} x {plan.height} pixels, {len(image)} {channels} of "
+        f"**{plain(shown.name)}**: {plan.width} x {plan.height} pixels, {len(image)} {channels} of "
         f"{image.bit_depth} bits{of_pages}. **Found:** {count:,} instances, in {len(plan.tiles)} "
         f"{tiles} of {plan.side[1]} x {plan.side[0]} pixels, margin {plan.margin}."
     )
@@ -81,7 +109,7 @@ def class_table(shown: Shown) -> list[list[str]]:
         for row, value in zip(rows, expected, strict=True):
             row[5] = "absent" if np.isnan(value) else f"{value:.4f}"
     if labels is not None:
-        truth = labels.stack() if result.multilabel else labels.class_map()
+        truth = true_mask(result, labels)
         scores = scores_per_image([class_counts(truth, result.mask, len(result.classes))])
         for row, dice, iou in zip(rows, scores.dice, scores.iou, strict=True):
             row[3:5] = ["absent" if np.isnan(v) else f"{v:.4f}" for v in (dice, iou)]

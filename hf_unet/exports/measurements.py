@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from skimage import measure
 
 from hf_unet.errors import LabelError
@@ -146,7 +145,9 @@ def _measured(
         extremes = [name for name in table if name.startswith(("min_", "max_"))]
         table |= {name: table[name].astype(channels.dtype) for name in extremes}
     if probability is not None:
-        table["mean_probability"] = np.asarray(ndimage.mean(probability, ids, table["id"]))
+        inside = ids > 0
+        sums = np.bincount(ids[inside], weights=probability[inside])
+        table["mean_probability"] = sums[table["id"]] / table["area"]
     return table
 
 

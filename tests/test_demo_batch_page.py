@@ -1,0 +1,151 @@
+"""Many images, an address and the clipboard, as a person in a browser meets them."""
+
+import base64
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_unet import UNet
+from hf_unet.demo import address_part, models
+from hf_unet.demo.addresses import Fetcher
+from hf_unet.demo.page import build
+from hf_unet.labels import read_labels
+from hf_unet.metrics import dice_per_class
+
+pytestmark = pytest.mark.browser
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
+IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
+OTHER = EXAMPLES / "nuclei_8bit.png"
+PATIENCE = 120_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo, to which 127.0.0.1 counts as the open Internet."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+    reaches = Fetcher(may_reach=lambda place: str(place) == "127.0.0.1")
+    patch.setattr(address_part, "FETCHER", reaches)
+    page = build().queue()
+    _, url, _ = page.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        server_name="127.0.0.1",
+        allowed_paths=[str(EXAMPLES)],
+    )
+    yield url
+    page.close()
+    patch.undo()
+
+
+@pytest.fixture
+def tab(address, chromium) -> Iterator[object]:
+    """A page that has opened, with its example in sight. What its console complains of fails."""
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+    page.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+    page.goto(address)
+    page.locator("#view canvas").first.wait_for()
+    yield page
+    page.close()
+    assert not complaints
+
+
+def test_a_zip_becomes_a_table_a_picture_and_a_zip(tab, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        file.write(IMAGE, "images/nuclei.tif")
+        file.write(TRUTH, "masks/nuclei.tif")
+        file.write(OTHER, "images/<img src=x onerror=alert(1)>.png")
+        file.writestr("images/<img src=y onerror=alert(2)>.txt", "no image")
+    network = UNet.from_pretrained(models.MODELS / "nuclei")
+    result = network.segment(IMAGE)
+    truth = read_labels(TRUTH, network.mask_classes).class_map()
+    dice = f"{dice_per_class(truth, result.mask)[1]:.4f}"
+
+    tab.get_by_role("tab", name="Many images").click()
+    tab.locator("#batch-files input[type=file]").set_input_files(str(tmp_path / "set.zip"))
+    tab.locator("#batch-files").get_by_text("set").first.wait_for()
+    tab.locator("#batch-run").click()
+    words = tab.locator("#batch-words")
+    words.get_by_text("2 images segmented").wait_for()
+    words.get_by_text("onerror=alert(2)").first.wait_for()
+    assert (
+        f"pooled over all pixels of 1 image; a class in no image is left out: nucleus {dice}"
+        in (words.inner_text())
+    )
+    table = tab.locator("#batch-table")
+    table.get_by_text(dice).locator("visible=true").first.wait_for()
+    assert tab.locator("#batch-table img, #batch-words img").count() == 0
+
+    save = tab.locator("#batch-save")
+    tab.wait_for_function("() => !document.querySelector('#batch-save').disabled")
+    table.get_by_text("images/nuclei.tif").locator("visible=true").first.click()
+    tab.locator("#batch-view canvas").first.wait_for()
+    with tab.expect_download() as caught:
+        save.click()
+    with zipfile.ZipFile(caught.value.path()) as archive:
+        mask = np.asarray(Image.open(io.BytesIO(archive.read("nuclei/mask.png"))))
+        assert "table.csv" in archive.namelist()
+    assert (mask == result.mask).all()
+
+
+def test_a_pasted_image_is_segmented(tab):
+    content = base64.b64encode(OTHER.read_bytes()).decode()
+    tab.evaluate(
+        """(content) => {
+          const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+          const carried = new DataTransfer();
+          carried.items.add(new File([bytes], "pasted.png", { type: "image/png" }));
+          const how = { clipboardData: carried, bubbles: true, cancelable: true };
+          document.body.dispatchEvent(new ClipboardEvent("paste", how));
+        }""",
+        content,
+    )
+    tab.locator("#findings").get_by_text("pasted.png").first.wait_for()
+    with Image.open(OTHER) as image:
+        assert f"{image.width} x {image.height} pixels" in tab.locator("#findings").inner_text()
+
+
+@pytest.fixture
+def images_elsewhere() -> Iterator[str]:
+    """A server of images, where a person might find one."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    served = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(EXAMPLES)))
+    thread = threading.Thread(target=served.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{served.server_address[1]}"
+    served.shutdown()
+    served.server_close()
+    thread.join()
+
+
+def test_an_address_is_fetched_and_segmented(tab, images_elsewhere):
+    box = tab.locator("#address input, #address textarea").first
+    box.fill(f"{images_elsewhere}/{OTHER.name}")
+    box.press("Enter")
+    tab.locator("#findings").get_by_text(OTHER.name).first.wait_for()
+    assert box.input_value() == ""
+
+
+def test_an_address_that_leads_nowhere_gets_a_sentence_and_stays(tab):
+    box = tab.locator("#address input, #address textarea").first
+    box.fill("http://10.0.0.1/a.png")
+    box.press("Enter")
+    tab.get_by_text("10.0.0.1 is no server of the public Internet").first.wait_for()
+    assert box.input_value() == "http://10.0.0.1/a.png"
+    assert "nuclei.tif" in tab.locator("#findings").inner_text()  # what was there stays
