@@ -105,12 +105,18 @@ def _wire(
 
     def begin(event: Any) -> Any:
         """Segment at an event: nothing of the image before stays beside a new one."""
-        wiped = event(lambda: [None] * len(blank), None, blank, **QUIET)
+
+        def wipe(request: gr.Request) -> list[None]:
+            actions.stop(request)  # or the new image would wait in the queue for the old one's end
+            return [None] * len(blank)
+
+        wiped = event(wipe, None, blank, **QUIET)
         segmented = wiped.then(
             actions.segment,
             [given.image_path, given.truth_path, given.model, given.page],
             result,
             show_progress_on=found.view,
+            trigger_mode="multiple",  # while the old one comes to its next tile too
             **PRIVATE,
         )
         segmented.success(**draw)
