@@ -5,6 +5,7 @@ import ipaddress
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -120,7 +121,9 @@ def test_it_fetches_also_where_a_loop_is_running(server, tmp_path):
     async def ask() -> Path:
         return fetcher().fetch(at(server, "/a.png"), tmp_path)
 
-    assert asyncio.run(ask()).read_bytes() == CONTENT
+    with ThreadPoolExecutor(1) as thread:
+        path = thread.submit(lambda: asyncio.run(ask())).result()
+    assert path.read_bytes() == CONTENT
 
 
 def test_a_redirect_is_followed(server, tmp_path):
