@@ -39,7 +39,7 @@ format: $(TEST_STAMP) ## Rewrite the code in the house's format
 	@$(BIN)/ruff format .
 
 benchmarks: $(TEST_STAMP) ## Measure every speed, one after another
-	@set -e; for script in weight_map training; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
+	@set -e; for script in weight_map training demo; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
 
 results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of the bundled models
 	@$(BIN)/python benchmarks/results.py models/*

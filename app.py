@@ -5,16 +5,20 @@ Run it with ``python app.py``; on a Space the same file is run. The page is in `
 
 import os
 import sys
+import threading
 from typing import Any
 
 from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models import EXAMPLES
+from hf_unet.demo.opening import prepare
 from hf_unet.demo.page import build, looks
 from hf_unet.demo.uploads import LARGEST_FILE
 
 
 def serve(**settings: Any) -> Any:
     """Serve the page; returns what Gradio's ``launch``, which takes the settings, does."""
+    # While the page is built and the first browser loads it.
+    threading.Thread(target=prepare, daemon=True).start()
     return (
         build()
         .queue(max_size=32)

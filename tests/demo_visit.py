@@ -163,10 +163,8 @@ class Visit:
             self.tab.locator(f"#{button}").click()
         return Path(caught.value.path()).read_bytes()
 
-    def sentence(self) -> str:
-        """What the page says of a fault; it is put away after."""
-        toast = self.tab.get_by_test_id("toast-body").first
+    def sentence(self, about: str) -> str:
+        """What the page says of a fault, which names what it is about."""
+        toast = self.tab.get_by_test_id("toast-body").filter(has_text=about).first
         toast.wait_for()
-        said = toast.inner_text()
-        self.tab.get_by_test_id("toast-close").first.click()
-        return said
+        return toast.inner_text()

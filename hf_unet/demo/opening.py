@@ -1,5 +1,6 @@
 """What the page opens with: an example, segmented once for all who come."""
 
+import threading
 from functools import lru_cache
 
 from hf_unet.demo.examples import Example
@@ -11,12 +12,20 @@ from hf_unet.segmentation import Segmentation
 
 MODEL = "nuclei"
 
+_once = threading.Lock()
+
 
 def opening() -> tuple[str, Example]:
     """A token of its own for each page, all with the same result behind it, and its example."""
-    example, result, labels = _segmented()
+    example, result, labels = prepare()
     shown = Shown(result=result, labels=labels, model=example.model, name=example.image.name)
     return KEPT.keep(shown), example
+
+
+def prepare() -> tuple[Example, Segmentation, Labels | None]:
+    """The example, its result and its truth; made once, also if many ask at the same time."""
+    with _once:
+        return _segmented()
 
 
 @lru_cache(maxsize=1)
