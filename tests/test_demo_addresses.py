@@ -1,9 +1,11 @@
 """Images by their address, fetched from a server of the test's own; and where none is fetched."""
 
+import asyncio
 import ipaddress
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -113,6 +115,15 @@ def test_what_is_there_is_fetched_byte_by_byte(server, tmp_path):
     assert path.read_bytes() == CONTENT
     host = f"images.test:{server.server_address[1]}"
     assert server.asked == [(host, "/data/cell%2001.tif?size=full")]
+
+
+def test_it_fetches_also_where_a_loop_is_running(server, tmp_path):
+    async def ask() -> Path:
+        return fetcher().fetch(at(server, "/a.png"), tmp_path)
+
+    with ThreadPoolExecutor(1) as thread:
+        path = thread.submit(lambda: asyncio.run(ask())).result()
+    assert path.read_bytes() == CONTENT
 
 
 def test_a_redirect_is_followed(server, tmp_path):

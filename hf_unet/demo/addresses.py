@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -112,12 +113,17 @@ class Fetcher:
         """
         url = _checked_url(address)
         try:
-            # A server that sends a byte now and then would pass any limit of silence.
-            return asyncio.run(asyncio.wait_for(self._follow(url, folder), self.seconds))
+            # In a thread of its own, as whoever asks may have a loop that is running.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(asyncio.run, self._in_time(url, folder)).result()
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise ImageError(
                 f"{url.host} takes longer than {self.seconds:.0f} seconds. {_HINT}"
             ) from error
+
+    async def _in_time(self, url: httpx2.URL, folder: Path) -> Path:
+        # A server that sends a byte now and then would pass any limit of silence.
+        return await asyncio.wait_for(self._follow(url, folder), self.seconds)
 
     async def _follow(self, url: httpx2.URL, folder: Path) -> Path:
         for _ in range(MOST_REDIRECTS + 1):
