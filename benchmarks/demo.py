@@ -231,7 +231,7 @@ class Visitor:
 def crowd(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
     address = f"http://127.0.0.1:{port}"
     network = load_model("nuclei")
-    paths = [write_image(folder / f"crowd_{n}.tif", 512, 23 * n) for n in range(CROWD)]
+    paths = [write_image(folder / f"crowd{n}.tif", 512, 23 * n) for n in range(CROWD)]
     areas = [f"{network.segment(path).areas['nucleus']:,}" for path in paths]
     before = peak_memory(process.pid)
     visitors = [Visitor(address) for _ in paths]

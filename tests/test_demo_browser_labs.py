@@ -249,6 +249,7 @@ def test_nothing_overlaps_or_sticks_out(
     visit = Visit(
         chromium, demo_address, viewport={"width": width, "height": 900}, color_scheme=scheme
     )
+    assert visit.tab.evaluate("shift") < 0.25, "much moved while the page was loading"
     for tab, place in (
         ("Segment", "view"),
         ("Judge", "judge"),
@@ -280,5 +281,4 @@ def test_nothing_overlaps_or_sticks_out(
             for other in parts[n + 1 :]:
                 apart = right <= other[0] + 1 or other[2] <= left + 1
                 assert apart or bottom <= other[1] + 1 or other[3] <= top + 1
-    assert visit.tab.evaluate("shift") < 0.25
     visit.close()
