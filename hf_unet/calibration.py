@@ -31,7 +31,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from hf_unet.errors import ModelError
@@ -157,6 +156,8 @@ def fit_line(counts: LogOddsCounts) -> Line | None:
     -------
     (slope, intercept), the slope above 0; None if the ground truth does not hold the class.
     """
+    from scipy.optimize import minimize  # half a second that only fitting takes
+
     if counts.true is None or not counts.true.any():
         return None
     positive, total = int(counts.true.sum()), int(counts.every.sum())

@@ -338,3 +338,11 @@ def test_more_values_than_the_page_can_hold_are_refused_before_the_work(
     assert len(JOBS) == 0
     monkeypatch.setattr(segmenting, "MOST_PROBABILITIES", 2 * noise().size)
     segment(files)
+
+
+def test_those_without_a_name_do_not_stop_each_other() -> None:
+    jobs = Jobs()
+    first, second = jobs.begin(""), jobs.begin("")
+    assert not first.is_set() and not second.is_set() and len(jobs) == 0
+    jobs.end("", first)
+    assert jobs.stop("") is False

@@ -18,6 +18,9 @@ several pages."""
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """Of events that are over before a progress could be read."""
 
+AT_ONCE = 2
+"""Images segmented at a time, so that a small one need not wait for a large one."""
+
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """Events of the page; programs have endpoints of their own."""
 
@@ -116,6 +119,7 @@ def _wire(
             [given.image_path, given.truth_path, given.model, given.page],
             result,
             show_progress_on=found.view,
+            concurrency_limit=AT_ONCE,
             trigger_mode="multiple",  # while the old one comes to its next tile too
             **PRIVATE,
         )

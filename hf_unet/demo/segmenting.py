@@ -38,8 +38,13 @@ class Jobs:
         self._lock = threading.Lock()
 
     def begin(self, visitor: str) -> threading.Event:
-        """Note a new job of a visitor, and stop that visitor's old one."""
+        """Note a new job of a visitor, and stop that visitor's old one.
+
+        Those who come without a name have nothing in common, and do not stop each other.
+        """
         event = threading.Event()
+        if not visitor:
+            return event
         with self._lock:
             old = self._running.get(visitor)
             self._running[visitor] = event
