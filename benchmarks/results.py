@@ -35,7 +35,7 @@ METRICS: dict[str, tuple[str, tuple[Place, ...]]] = {
         "pixel error ↓",
         (("membranes", "best", "pixel_error"), ("membranes", "pixel_error_best"), ("pixel_error",)),
     ),
-    "rand_error": ("Rand error ↓", (("membranes", "best", "rand_error"),)),
+    "rand_error": ("Rand error ↓", (("membranes", "best", "adapted_rand_error"),)),
     "warping_error": (
         "warping error ↓",
         (("membranes", "best", "warping_error"), ("membranes", "warping_error")),
@@ -57,8 +57,8 @@ METRICS: dict[str, tuple[str, tuple[Place, ...]]] = {
 }
 """Title of a figure, and its places in ``validation``, of which the first that has it counts.
 
-The challenge's Rand error is 1 - the F-score. ``membranes`` / ``rand_error`` is 1 - the Rand
-index, which is another figure, so it is not looked for.
+The challenge's Rand error is 1 - the F-score, here ``adapted_rand_error``. ``rand_error`` is 1 -
+the Rand index, which is another figure, so it is not looked for.
 """
 
 

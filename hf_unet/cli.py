@@ -157,7 +157,9 @@ def _data_settings(chosen: argparse.Namespace) -> tuple["DataSettings", tuple[st
         for name in ("layout", "images", "labels", "kind", "threshold", "group", "split")
         if (value := getattr(chosen, name)) is not None
     }
-    return replace(settings, **given), chosen.classes or classes
+    if chosen.classes:  # of a lone class, such as "cell", the rest is background
+        classes = names_of_mask(chosen.classes, multilabel=chosen.kind == "multilabel")
+    return replace(settings, **given), classes
 
 
 def _names(text: str) -> tuple[str, ...]:

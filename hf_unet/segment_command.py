@@ -197,7 +197,10 @@ def _save(
     height, width = result.plan.height, result.plan.width
     count = len(result.whole_objects.class_of)
     seconds = time.monotonic() - started
-    return f"{path.name}  {width} x {height} pixels  {count} instances  {seconds:.1f} s"
+    line = f"{path.name}  {width} x {height} pixels  {count} instances  {seconds:.1f} s"
+    if result.image.pages > 1 and chosen.page is None and chosen.record is None:
+        line += f"  (page 0 of 0 to {result.image.pages - 1}: --page takes another)"
+    return line
 
 
 def _recorded_image(record: Record, place: Path) -> Path:

@@ -162,6 +162,18 @@ def test_tile_batch_size_and_page_are_handed_on(model: Path, tmp_path: Path) -> 
     assert result["area_in_pixels"]["foreground"] == 200
 
 
+def test_a_page_that_nobody_chose_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = np.zeros((3, 40, 50), np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    arguments = ("segment", tmp_path / "stack.tif", "--model", model, "--output", tmp_path / "out")
+    assert run(*arguments) == 0
+    assert "(page 0 of 0 to 2: --page takes another)" in capsys.readouterr().out
+    assert run(*arguments, "--page", 0) == 0
+    assert "page" not in capsys.readouterr().out
+
+
 def test_both_sides_of_a_tile_and_changes_of_the_model_are_handed_on(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -407,6 +419,28 @@ def test_an_empty_mask_alone_is_only_a_note(
     tifffile.imwrite(data / "label" / "01.tif", np.zeros((48, 48), np.uint16))
     assert run("check-masks", data, "--kind", "instances") == 0
     assert "note: The label 01.tif holds nothing but background." in capsys.readouterr().out
+
+
+def test_a_jpeg_of_small_values_is_refused_though_none_is_foreign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=3)
+    for path in (data / "label").iterdir():
+        mask = (tifffile.imread(path) > 0).astype(np.uint8)
+        Image.fromarray(mask).save(path.with_suffix(".jpg"), quality=60)
+        path.unlink()
+    assert run("check-masks", data, "--kind", "classes") == 1
+    assert "wrong: The label 00.jpg (and 2 more) is a JPEG" in capsys.readouterr().out
+    run("check-masks", data, "--kind", "classes", "--threshold", 127)
+    assert "note: The label 00.jpg (and 2 more) is a JPEG" in capsys.readouterr().out
+
+
+def test_a_lone_class_has_a_background_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=3)
+    assert run("check-masks", data, "--classes", "disc", "--kind", "instances") == 0
+    assert "pixels: background " in capsys.readouterr().out
 
 
 def test_a_class_that_is_nowhere_is_wrong(

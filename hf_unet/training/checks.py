@@ -22,6 +22,8 @@ from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings
 from hf_unet.training.splits import Split, group_of, hold_out
 
+JPEG = (".jpg", ".jpeg", ".jfif")
+
 FEW = 0.5
 """Objects of a tracked frame, as a share of its sequence's median, below which some may lack."""
 
@@ -131,6 +133,7 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
     for pair in pairs:
         findings += _check_one(pair, layout, tally)
         pair.forget()
+    findings += _lossy(pairs, settings)
     findings += _check_all(tally)
     split, problem = _split(tally.read, settings)
     findings += problem
@@ -223,6 +226,20 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
         yield Finding(f"{_title(pair)} is annotated in part: {labels.found}.", False)
     elif layout == "ctc":
         tally.objects[pair.name] = len(np.unique(labels.array)) - 1
+
+
+def _lossy(pairs: Iterable[Pair], settings: DataSettings) -> Iterator[Finding]:
+    """Name labels that are JPEGs: small values are damaged without a trace."""
+    names = [pair.source.name for pair in pairs]
+    lossy = sorted(name for name in names if Path(name).suffix.lower() in JPEG)
+    if lossy:
+        several = f" (and {len(lossy) - 1} more)" if len(lossy) > 1 else ""
+        yield Finding(
+            f"The label {lossy[0]}{several} is a JPEG, whose compression changes values near every "
+            "edge. Save labels as PNG or TIFF from where they were drawn; where all that is left "
+            "is a JPEG of black and white, data.threshold = 127 reads it.",
+            wrong=settings.threshold is None,
+        )
 
 
 def _check_all(tally: _Tally) -> Iterator[Finding]:

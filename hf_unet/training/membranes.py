@@ -40,7 +40,7 @@ def membrane_figures(
         ``holes`` in all sections, ``v_rand_thinned`` and ``v_info_thinned`` (F-scores after
         thinning). Of the probabilities: ``best``, the lowest error and the highest scores over
         thresholds from 0.1 to 0.9, as the leader board reports them, each with its threshold;
-        its ``rand_error`` is 1 - the F-score of pixel pairs, the paper's figure.
+        its ``adapted_rand_error`` is 1 - the F-score of pixel pairs, the paper's "Rand error".
 
     References
     ----------
@@ -67,7 +67,7 @@ def membrane_figures(
         "v_info_thinned": v_info_scores(truth, mask).f_score,
         "best": {
             "pixel_error": _at(errors, int(np.argmin(errors))),
-            "rand_error": _at(rand_errors, int(np.argmin(rand_errors))),
+            "adapted_rand_error": _at(rand_errors, int(np.argmin(rand_errors))),
             "v_rand_thinned": _at(rands, int(np.argmax(rands))),
             "v_info_thinned": _at(infos, int(np.argmax(infos))),
         },

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -38,12 +38,24 @@ def build_schedule(optimizer: Optimizer, settings: OptimizerSettings, steps: int
     return LambdaLR(optimizer, factor)
 
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
 def build_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Exponential moving average of weights and batch-norm statistics; None for a decay of 0."""
+    """Exponential moving average of weights and batch-norm statistics; None for a decay of 0.
+
+    The first steps count more, by a decay of (1 + n) / (10 + n) at step n while that is smaller:
+    else a short run would end with little but the weights that it began with.
+    """
     if not decay:
         return None
-    step = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=step, use_buffers=True)
+
+    def average(averages: Tensors, values: Tensors, count: Tensor | int) -> None:
+        steps = int(count)
+        step = get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))  # type: ignore[no-untyped-call]
+        step(averages, values, count)
+
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def choose_precision(wanted: str) -> str:
