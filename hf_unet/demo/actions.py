@@ -239,6 +239,7 @@ def score_painted(
     return words, table, str(path), gr.Button(interactive=True)
 
 
+@with_sentences
 def show_code(token: str | None) -> tuple[str, str]:
     """Python and shell that make the same mask."""
     shown = shown_of(token)

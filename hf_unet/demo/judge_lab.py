@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet.colors import hex_color
-from hf_unet.demo.scenes import Layer, Scene, image_layer, object_layer
+from hf_unet.demo.scenes import MOST_OVERLAPPING, Layer, Scene, image_layer, object_layer
 from hf_unet.demo.segmenting import image_of, mask_layer, truth_layer
 from hf_unet.demo.shown import Shown
 from hf_unet.display import CONFUSION_COLORS, MARK_COLORS, MATCH_COLORS
@@ -28,7 +28,9 @@ def judge_scene(shown: Shown) -> Scene:
     """The image; with a ground truth also where the mask errs; and a mask to paint."""
     result, labels = shown.result, shown.labels
     layers = [image_layer(result.image)]
-    settings: dict[str, Any] = {"paint": "mask", "hidden": ["mask", "objects"], "look": "judge"}
+    settings: dict[str, Any] = {"hidden": ["mask", "objects"], "look": "judge"}
+    if not result.multilabel or len(result.classes) <= MOST_OVERLAPPING:
+        settings["paint"] = "mask"
     if labels is None:
         settings["hidden"] = ["objects"]
         layers += [mask_layer(shown), object_layer(result.instances)]
@@ -190,7 +192,8 @@ def painted_labels(shown: Shown, runs: Sequence[object]) -> Labels:
     except (TypeError, ValueError, OverflowError) as error:
         raise LabelError("The painted mask did not arrive whole. Press Score again.") from error
     most = 2**count if result.multilabel else count
-    fits = (lengths > 0).all() and lengths.sum() == height * width
+    # Each is compared too: a sum of large ones would wrap around to that of the image.
+    fits = ((lengths > 0) & (lengths <= height * width)).all() and lengths.sum() == height * width
     if not fits or (values < 0).any() or (values >= most).any():
         raise LabelError("The painted mask is not one of this image. Press Paint a mask again.")
     painted = np.repeat(values, lengths).reshape(height, width)

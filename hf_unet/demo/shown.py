@@ -78,12 +78,16 @@ class Shown:
         arrays: list[NDArray[np.generic]] = [result.image, result.probabilities, result.mask]
         if result.evidence is not None:
             arrays.append(result.evidence)
+        if self.labels is not None:
+            arrays.append(self.labels.array)
         for scene in list(self.scenes.values()):
             arrays += [layer.data for layer in scene.layers]
-        # Instances and distances are made when they are first asked for.
+        # Instances and distances are made when they are first asked for, and so is, where classes
+        # overlap, a plane of whole objects for each.
         height, width = result.image.shape[1:]
+        planes = 4 + (len(result.classes) if result.multilabel else 0)
         owners = {id(owner): owner.nbytes for owner in map(_owner, arrays)}
-        return sum(owners.values()) + 16 * height * width
+        return sum(owners.values()) + 4 * planes * height * width
 
 
 def _owner(array: NDArray[np.generic]) -> NDArray[np.generic]:
