@@ -115,12 +115,20 @@ def attach_truth(
     return token, *show_segmentation(token)
 
 
+@with_sentences
+def catch_up(token: str | None, truth: str | None) -> Sequence[Any]:
+    """The ground truth as it is now, if it was changed while the image was segmented."""
+    if shown_of(token).truth == truth:
+        return [gr.skip()] * 4
+    return attach_truth(token, truth)
+
+
 def take_image(image: str | None, token: str | None, truth: str | None) -> list[Any]:
     """A file was dropped: it is the image now, and the place is free for the next one.
 
     The ground truth that the last image was judged by does not stay for this one.
     """
-    if token is not None and KEPT.holds(token) and KEPT.get(token).labels is not None:
+    if token is not None and KEPT.holds(token) and KEPT.get(token).truth == truth:
         truth = None
     pages = min(pages_of(image), MOST_PAGES) if image else 1
     slider = gr.Slider(maximum=max(2, pages), value=1, visible=pages > 1)

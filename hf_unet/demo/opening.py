@@ -18,8 +18,8 @@ _once = threading.Lock()
 def opening() -> tuple[str, Example]:
     """A token of its own for each page, all with the same result behind it, and its example."""
     example, result, labels = prepare()
-    shown = Shown(result=result, labels=labels, model=example.model, name=example.image.name)
-    return KEPT.keep(shown), example
+    truth = None if labels is None else str(example.truth)
+    return KEPT.keep(Shown(result, labels, example.model, example.image.name, truth)), example
 
 
 def prepare() -> tuple[Example, Segmentation, Labels | None]:

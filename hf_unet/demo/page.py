@@ -103,17 +103,24 @@ def _wire(
         **QUIET,
     }
 
+    def wipe(request: gr.Request) -> list[Any]:
+        """Stop what is segmented for this visitor; nothing of it stays beside what is new."""
+        actions.stop(request)
+        return [*[None] * len(blank), gr.Button(interactive=False)]
+
     def begin(event: Any) -> Any:
-        """Segment at an event: nothing of the image before stays beside a new one."""
-        wiped = event(lambda: [None] * len(blank), None, blank, **QUIET)
+        """Segment at an event, with the ground truth that is there when it is done."""
+        wiped = event(wipe, None, [*blank, judging.painted.button], queue=False, **QUIET)
         segmented = wiped.then(
             actions.segment,
             [given.image_path, given.truth_path, given.model, given.page],
             result,
             show_progress_on=found.view,
+            trigger_mode="multiple",  # the one before, which was stopped, may not have ended
             **PRIVATE,
         )
-        segmented.success(**draw)
+        truth = [token, given.truth_path]
+        segmented.success(actions.catch_up, truth, result, **QUIET).then(**draw)
         return segmented
 
     truth_places = [given.truth, given.truth_path, given.remove]

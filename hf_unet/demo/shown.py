@@ -33,6 +33,8 @@ class Shown:
         Name of the model as the page knows it.
     name : str
         File name of the image, without its folder.
+    truth : str or None
+        Where the ground truth's file lies, as the page knows it.
     scenes : dict of str to Scene
         What viewers look at, by the name of their place on the page.
     """
@@ -41,6 +43,7 @@ class Shown:
     labels: Labels | None
     model: str
     name: str
+    truth: str | None = None
     scenes: dict[str, Scene] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
