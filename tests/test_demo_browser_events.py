@@ -1,5 +1,6 @@
 """Events of the demo that cross each other, in a real browser: what was begun last is shown."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,3 +101,36 @@ def test_a_truth_dropped_meanwhile_judges_what_is_found(visit: Visit, folder: Pa
     visit.await_text("findings", "middle.tif")
     visit.await_text("findings", "Ground truth:")
     assert visit.column("table", "Dice") == dice(folder, "middle")
+
+
+def test_keys_alone_pick_a_pixel(visit: Visit, folder: Path) -> None:
+    visit.segment(folder / "piece.tif")
+    visit.open("Tiles")
+    visit.wait("tiles")
+    canvas = visit.canvas("tiles")
+    assert "Enter picks" in (canvas.get_attribute("aria-label") or "")
+    canvas.press("0")
+    said = re.match(r"x (\d+), y (\d+)", visit.tab.locator("#tiles .readout").inner_text())
+    assert said is not None
+    canvas.press("Enter")
+    visit.await_text("tile-words", f"Pixel x {said[1]}, y {said[2]} ")
+    visit.open("Segment")
+
+
+def test_two_dabs_in_quick_succession_do_not_zoom(visit: Visit) -> None:
+    visit.open("Judge")
+    visit.wait("judge")
+    box = visit.canvas("judge").bounding_box()
+    assert box is not None
+    middle = box["width"] / 2, box["height"] / 2
+    before = [visit.hover("judge", x, middle[1]) for x in (middle[0] - 40, middle[0] + 40)]
+    visit.press("judge", "Paint a mask")
+    visit.tab.locator("#judge button:text-is('Undo')").wait_for()
+    visit.canvas("judge").dblclick(position={"x": middle[0], "y": middle[1]})
+    assert before == [visit.hover("judge", x, middle[1]) for x in (middle[0] - 40, middle[0] + 40)]
+    visit.open("Segment")
+
+
+def test_nothing_was_complained_of(visit: Visit) -> None:
+    """After all of the above: the console has heard no fault."""
+    assert visit.complaints == []
