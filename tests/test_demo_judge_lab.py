@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
-from demo_pages import noise, shown_with, small_network
+from demo_pages import noise, shown_with, small_network, two_squares
 
-from hf_unet.demo.judge_lab import judge_scene, judged, painted_labels
-from hf_unet.demo.shown import Shown
+from hf_unet.demo.actions import show_judgement
+from hf_unet.demo.judge_lab import figures, judge_scene, painted_labels
+from hf_unet.demo.shown import KEPT, Shown
 from hf_unet.errors import LabelError
+from hf_unet.judgement import Judgement, judge
+from hf_unet.labels import Labels
+from hf_unet.segmentation import Segmentation
 
 HEIGHT, WIDTH = 60, 70
 PIXELS = HEIGHT * WIDTH
@@ -63,6 +67,25 @@ def test_no_more_classes_are_painted_than_are_drawn(count: int, painted: bool) -
     assert ("paint" in judge_scene(many).settings) is painted
 
 
+def test_a_result_is_judged_once_for_words_scene_and_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged = shown_with(small_network(), noise(), two_squares())
+    calls: list[str] = []
+
+    def counted(result: Segmentation, labels: Labels, name: str) -> Judgement:
+        calls.append(name)
+        return judge(result, labels, name)
+
+    monkeypatch.setattr("hf_unet.demo.shown.judge", counted)
+    token = KEPT.keep(judged)
+    words, table, _ = show_judgement(token)
+    assert "Against **the ground truth**" in words and len(table) == 2
+    assert "against_ground_truth" in figures(judged)
+    assert calls == ["image.tif"]
+    KEPT.drop(token)
+
+
 def test_without_truth_there_is_nothing_to_judge_by(shown: Shown) -> None:
-    with pytest.raises(LabelError, match="no ground truth"):
-        judged(shown)
+    assert shown.judgement is None
+    assert "against_ground_truth" not in figures(shown)

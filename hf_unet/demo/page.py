@@ -179,7 +179,11 @@ def _wire(
     _hands_over(weights.save, actions.save_weights, weight_inputs)
     tiles.side.input(actions.show_tiles, [token, tiles.side], tile_outputs, **QUIET)
     tiles.view.pixel(actions.click_tile, [token, tiles.side], tile_outputs, **QUIET)
-    tiles.test.click(actions.compare_seams, token, [tiles.changed, tiles.table], **PRIVATE)
+    seams = [tiles.changed, tiles.table]
+    tested = tiles.test.click(
+        actions.compare_seams, token, tiles.tested, show_progress_on=seams, **PRIVATE
+    )
+    tested.success(actions.show_seams, [tiles.tested, token], seams, **QUIET)
     painted = [judging.words, judging.table, judging.painted.file, judging.painted.button]
     judging.view.painted(actions.score_painted, token, painted, **QUIET)
     judging.painted.button.click(None, None, None, js=judging.painted.press, **QUIET)

@@ -12,6 +12,7 @@ from hf_unet.demo.scenes import Scene
 from hf_unet.demo.store import Store
 from hf_unet.errors import ImageError
 from hf_unet.instances import separate_touching
+from hf_unet.judgement import Judgement, judge
 from hf_unet.labels import Labels
 from hf_unet.segmentation import Segmentation
 from hf_unet.weight_map import instance_distances
@@ -61,6 +62,11 @@ class Shown:
         if self.labels is None or self.predicted:
             return separate_touching(self.result.instances)
         return separate_touching(self.labels.instances())
+
+    @cached_property
+    def judgement(self) -> Judgement | None:
+        """The result against the ground truth; None without one."""
+        return None if self.labels is None else judge(self.result, self.labels, self.name)
 
     @cached_property
     def distances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
