@@ -24,11 +24,24 @@ def window_of(image: NDArray[Any]) -> tuple[float, float]:
 
     An 8-bit image that already uses most of its range is shown as it is.
     """
-    thinned = image[:, :: max(1, image.shape[1] // 1024), :: max(1, image.shape[2] // 1024)]
-    low, high = (float(value) for value in np.percentile(thinned, WINDOW))
+    low, high = percentiles_of(image)
     if image.dtype == np.uint8 and (len(image) == 3 or high - low > 127 or high == low):
         return 0.0, 255.0
     return low, high
+
+
+def percentiles_of(image: NDArray[Any]) -> tuple[float, float]:
+    """The intensities at the percentiles of `WINDOW` of a (C, H, W) image; of a large one thinned.
+
+    Examples
+    --------
+    >>> percentiles_of(np.arange(1001.0).reshape(1, 7, 143))
+    (5.0, 998.0)
+    """
+    thinned = image[:, :: max(1, image.shape[1] // 1024), :: max(1, image.shape[2] // 1024)]
+    # In float64, since the difference of two float32 values may be infinite in their own type.
+    low, high = np.percentile(thinned.astype(np.float64), WINDOW)
+    return float(low), float(high)
 
 
 def displayed(image: NDArray[Any], window: tuple[float, float] | None = None) -> NDArray[np.uint8]:

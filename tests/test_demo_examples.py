@@ -1,6 +1,7 @@
 """The demo's examples: whole, small, with their terms, and of use to the networks they are for."""
 
 import runpy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hub_server import HubServer, asks
 from PIL import Image
 
-from hf_unet.demo import examples, models
+from hf_unet.demo import examples, models, opening
 from hf_unet.demo.examples import listed_on_hub, read_examples
 from hf_unet.demo.hub_models import HubListings
 from hf_unet.errors import ModelError
@@ -141,3 +142,15 @@ def test_examples_that_cannot_be_fetched_have_a_sentence(hub: HubServer, tmp_pat
     hub.answer_next(403, asks("", "/resolve/"), times=2)
     with pytest.raises(ModelError, match=r"examples of lab/cells could not be fetched"):
         models.examples_of("lab/cells", tmp_path)
+
+
+def test_a_space_without_nuclei_opens_with_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert models.first_model() == "nuclei"
+    shutil.copytree(models.MODELS / "phc-u373", tmp_path / "phc-u373")
+    monkeypatch.setattr(models, "MODELS", tmp_path)
+    assert models.first_model() == "phc-u373"
+    example, result, _ = opening.prepare()
+    assert example.model == "phc-u373"
+    assert result.classes == models.load_model("phc-u373").mask_classes

@@ -61,6 +61,17 @@ def test_zooming_leaves_the_point_under_the_pointer_where_it_is(evaluate: Evalua
         assert close(zoomed["scale"], np.clip(camera["scale"] * factor, 0.5, 64))
 
 
+def test_an_image_of_one_pixel_is_not_made_smaller_by_zooming_in(evaluate: Evaluate) -> None:
+    scales = evaluate(
+        """box => {
+            const scene = { width: 1, height: 1 }, fitted = fitCamera(scene, box);
+            return [fitted.scale, zoomCamera(fitted, scene, box, 1.5, { x: 9, y: 9 }).scale];
+        }""",
+        BOX,
+    )
+    assert scales[1] >= scales[0] > 64
+
+
 @pytest.mark.parametrize("far", [-1e5, 1e5])
 def test_the_image_cannot_be_pushed_out_of_sight(evaluate: Evaluate, far: float) -> None:
     camera = evaluate(
@@ -455,9 +466,14 @@ def test_a_stroke_leaves_no_gap_and_undo_takes_it_back_whole(evaluate: Evaluate)
         assert found[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].any()
     assert found[1, 1] == found[7, 10] == 1 and found[8, 0] == found[0, 11] == 0
     assert (painted(evaluate, "indices", "uint8", stroke + "painting.undo()") == 0).all()
-    # To before the start, and nothing is left to undo.
-    undone = stroke + "for (let n = 0; n < 9; n++) painting.undo()"
-    assert (painted(evaluate, "indices", "uint8", undone) == 0).all()
+
+
+def test_undo_ends_where_the_painting_began(evaluate: Evaluate) -> None:
+    start = "painting.start(new Uint8Array(9 * 12).fill(2));"
+    undone = start + "for (let n = 0; n < 9; n++) painting.undo();"
+    assert (painted(evaluate, "indices", "uint8", undone) == 2).all()
+    emptied = start + "painting.start(null); painting.undo();"
+    assert (painted(evaluate, "indices", "uint8", emptied) == 2).all()
 
 
 def test_not_all_of_the_past_is_kept(evaluate: Evaluate) -> None:

@@ -62,7 +62,7 @@ def test_any_region_of_any_layers(data: st.DataObject) -> None:
         Layer("words", "objects", "", filled("uint16", 1)),
         Layer("floats", "scalar", "", filled("float32", 2)),
     )
-    keys = data.draw(st.lists(st.sampled_from(["bytes", "words", "floats"]), max_size=4))
+    keys = data.draw(st.lists(st.sampled_from(["bytes", "words", "floats"]), unique=True))
     top, left = data.draw(st.integers(0, HEIGHT - 1)), data.draw(st.integers(0, WIDTH - 1))
     height = data.draw(st.integers(1, HEIGHT - top))
     width = data.draw(st.integers(1, WIDTH - left))
@@ -90,6 +90,7 @@ def test_planes_are_little_endian_and_filled_up_to_four_bytes() -> None:
     [
         (["b"], (0, 0, 1, 1, 1)),
         (["a", "b"], (0, 0, 1, 1, 1)),
+        (["a", "a"], (0, 0, 1, 1, 1)),
         (["a"], (-1, 0, 2, 2, 1)),
         (["a"], (0, -1, 2, 2, 1)),
         (["a"], (0, 0, HEIGHT + 1, 1, 1)),
@@ -161,6 +162,23 @@ def test_the_page_gets_an_images_own_values(dtype: str, sent: str) -> None:
     layer = image_layer(values.astype(dtype))
     assert layer.data.dtype == sent
     assert np.array_equal(layer.data, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([1e39, 0, -1e308], "float64"),
+        ([3.4e38, 0, -3.4e38], "float32"),
+        ([7, 7, 7], "float32"),
+        ([-5, -4, 2**40], "int64"),
+    ],
+)
+def test_what_is_told_of_an_image_is_json_whatever_its_values(
+    values: list[float], dtype: str
+) -> None:
+    layer = image_layer(np.array([[values]], dtype))
+    assert np.isfinite(layer.data).all()
+    json.dumps(layer.described(), allow_nan=False)
 
 
 def test_of_many_channels_the_first_three_are_sent() -> None:

@@ -200,6 +200,24 @@ def test_memory_is_counted_with_what_scenes_add_and_each_array_once(network: UNe
     assert shown.nbytes == before + own, "the image's and the mask's layers are views"
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_memory_is_counted_with_the_truth_and_what_downloads_leave_behind(
+    multilabel: bool, tmp_path: Path
+) -> None:
+    names = [f"class {k}" for k in range(9)]
+    network = small_network(classes=names, multilabel=multilabel)
+    truth = np.zeros((9, 60, 70) if multilabel else (60, 70), np.uint8)
+    shown = shown_with(network, noise(), truth)
+    assert shown.labels is not None
+    before = shown.nbytes
+    shown.result.save(tmp_path)
+    result = shown.result
+    made = (shown.instances, *shown.distances, result.objects.labels, result.whole_objects.labels)
+    owned = {id(one if one.base is None else one.base): one.nbytes for one in made}
+    held = (result.image, result.probabilities, result.mask, shown.labels.array)
+    assert before >= sum(owned.values()) + sum(array.nbytes for array in held)
+
+
 # --- jobs -------------------------------------------------------------------------------------
 
 

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
+from demo_pages import noise, shown_with, small_network, two_squares
 from PIL import Image
 
 from hf_unet.demo import uploads
+from hf_unet.demo.actions import show_code
 from hf_unet.demo.page import build
 from hf_unet.demo.uploads import read_page
-from hf_unet.demo.words import as_html, in_sentences, plain
+from hf_unet.demo.words import as_html, findings, in_sentences, plain
 from hf_unet.errors import ImageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,6 +93,19 @@ def test_a_sentence_that_quotes_html_is_text_in_a_notice():
     with pytest.raises(Exception, match=r"&lt;b&gt;\.tif is no image") as caught, in_sentences():
         raise ImageError("<b>.tif is no image.")
     assert "<b>" not in str(caught.value)
+
+
+def test_what_a_ground_truth_says_of_itself_is_text():
+    network = small_network()
+    bare = shown_with(network, noise(), two_squares())
+    found = "1 region labeled ![x](http://evil.test/x.png) <img src=x>"
+    words = findings(replace(bare, labels=replace(bare.labels, found=found)))
+    assert "1 region labeled" in words and "<" not in words and "](" not in words
+
+
+def test_code_for_what_is_no_longer_kept_has_a_sentence():
+    with pytest.raises(gr.Error, match="no longer kept"):
+        show_code("a token that is gone")
 
 
 def test_limits_of_pixels_and_pages_have_sentences(tmp_path, monkeypatch):

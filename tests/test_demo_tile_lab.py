@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from demo_pages import noise, shown_with, small_network
@@ -10,8 +11,8 @@ from slow_definitions import mirrored
 
 from hf_unet import UNet
 from hf_unet.colors import hex_color
-from hf_unet.demo import tile_lab
-from hf_unet.demo.shown import Shown
+from hf_unet.demo import actions, tile_lab
+from hf_unet.demo.shown import KEPT, Shown
 from hf_unet.demo.tile_lab import (
     ORANGE,
     Sight,
@@ -249,3 +250,21 @@ def test_the_scene_and_the_table_say_the_same(noisy: Shown) -> None:
         assert layer.settings["names"][1] == way.name == row[0]
         assert row[4].startswith(f"{np.count_nonzero(way.changed):,} (")
         assert row[2] == f"{way.step[1]} x {way.step[0]}"
+
+
+def test_a_seam_test_is_not_shown_beside_another_image(
+    noisy: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "load_model", lambda name: small_network())
+    token = KEPT.keep(noisy)
+    tested = actions.compare_seams(token)
+    scene, table = actions.show_seams(tested, token)
+    assert scene["scene"] == f"{token}/seams" and len(table) == 3
+    # The same result beside a ground truth is the same image still.
+    judged = KEPT.keep(Shown(noisy.result, None, noisy.model, noisy.name, "truth.tif"))
+    assert actions.show_seams(tested, judged)[1] == table
+    another = KEPT.keep(shown_with(small_network(), noise()))
+    for now in (another, None):
+        assert actions.show_seams(tested, now) == [gr.skip()] * 2
+    for kept in (token, judged, another):
+        KEPT.drop(kept)

@@ -93,6 +93,11 @@ def test_an_image_without_instances_is_balanced_and_has_no_boundary() -> None:
     assert "From the 0 instances" in weight_words(shown)
 
 
+def test_one_instance_that_fills_the_image_is_counted() -> None:
+    shown = shown_with(small_network(), noise(), np.full((60, 70), 7, np.uint16))
+    assert "From the 1 instances" in weight_words(shown)
+
+
 def test_the_file_holds_the_map_and_says_its_settings(judged: Shown) -> None:
     with tifffile.TiffFile(BytesIO(weight_tiff(judged, 7.5, 3))) as file:
         assert file.pages[0].description == "boundary weight map, w0=7.5, sigma=3 pixels"
@@ -105,6 +110,8 @@ def test_the_file_holds_the_map_and_says_its_settings(judged: Shown) -> None:
 def test_settings_out_of_range_have_a_sentence(judged: Shown, w0: float, sigma: float) -> None:
     with pytest.raises(ValueError, match=r"w0|sigma"):
         weight_scene(judged, w0, sigma)
+    with pytest.raises(ValueError, match=r"w0|sigma"):
+        weight_tiff(judged, w0, sigma)
 
 
 def test_an_image_too_large_for_the_lab_has_a_sentence(

@@ -20,7 +20,7 @@ LAYERS = [
     {"card", "display", "exports", "provenance"},
     {"pretrained"},
     {"configs"},
-    {"segmentation"},
+    {"segmentation", "storage"},
     {"judgement", "network"},
     {"model", "seams"},
     {"reproduction", "training"},

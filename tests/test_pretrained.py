@@ -23,8 +23,8 @@ from huggingface_hub.errors import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import hf_unet.network
 import hf_unet.pretrained
+import hf_unet.storage
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet, load_network
 from hf_unet.network import SegmentationNetwork
@@ -163,7 +163,7 @@ def test_loading_does_not_wait_for_torchs_compiler(folder: Path) -> None:
         "import sys; from hf_unet import UNet; UNet.from_pretrained(sys.argv[1]);"
         "assert 'torch._dynamo' not in sys.modules"
     )
-    root = Path(hf_unet.network.__file__).parent.parent
+    root = Path(hf_unet.storage.__file__).parent.parent
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=root)
 
 
@@ -235,7 +235,7 @@ def test_a_save_that_fails_leaves_the_old_net(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("No space left on device")
 
-    where = json if failing == "dumps" else hf_unet.network
+    where = json if failing == "dumps" else hf_unet.storage
     monkeypatch.setattr(where, failing, fail)
     with pytest.raises(OSError, match="No space left"):
         model.save_pretrained(folder)

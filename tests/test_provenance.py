@@ -78,16 +78,16 @@ def test_config_and_weights_are_of_one_commit(
 ) -> None:
     repository = hub.add("lab/cells")
     first = repository.put({path.name: path.read_bytes() for path in folder.iterdir()}).oid
-    import hf_unet.network
+    import hf_unet.storage
 
-    read_config = hf_unet.network.read_config
+    read_config = hf_unet.storage.read_config
 
     def read_and_move(repository_: Any) -> dict[str, Any]:
         config = read_config(repository_)
         repository.put({"model.safetensors": b"another network's"})  # main moves in between
         return config
 
-    monkeypatch.setattr(hf_unet.network, "read_config", read_and_move)
+    monkeypatch.setattr(hf_unet.storage, "read_config", read_and_move)
     origin = load_network("lab/cells").origin
     assert origin == Origin("lab/cells", first, digest(folder / "model.safetensors"))
 

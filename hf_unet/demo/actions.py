@@ -115,12 +115,20 @@ def attach_truth(
     return token, *show_segmentation(token)
 
 
+@with_sentences
+def catch_up(token: str | None, truth: str | None) -> Sequence[Any]:
+    """The ground truth as it is now, if it was changed while the image was segmented."""
+    if shown_of(token).truth == truth:
+        return [gr.skip()] * 4
+    return attach_truth(token, truth)
+
+
 def take_image(image: str | None, token: str | None, truth: str | None) -> list[Any]:
     """A file was dropped: it is the image now, and the place is free for the next one.
 
     The ground truth that the last image was judged by does not stay for this one.
     """
-    if token is not None and KEPT.holds(token) and KEPT.get(token).labels is not None:
+    if token is not None and KEPT.holds(token) and KEPT.get(token).truth == truth:
         truth = None
     pages = min(pages_of(image), MOST_PAGES) if image else 1
     slider = gr.Slider(maximum=max(2, pages), value=1, visible=pages > 1)
@@ -199,24 +207,37 @@ def lab_plan(shown: Shown, side: str) -> TilePlan:
 
 
 @with_sentences
-def compare_seams(token: str | None) -> tuple[Described, list[list[str]]]:
-    """Three ways to put tiles together against the image in one piece."""
+def compare_seams(token: str | None) -> tuple[str, list[list[str]]]:
+    """Three ways to put tiles together against the image in one piece: whose, and the table."""
     shown = shown_of(token)
     ways = compare_stitchings(load_model(shown.model), shown.result.image)
     if ways[0].tiles == 1:
         raise ImageError("This image is too small to cut: it is one tile.")
-    shown.scenes["seams"] = scene = tile_lab.seam_scene(shown, ways)
-    return described(str(token), "seams", scene), tile_lab.seam_table(ways)
+    shown.scenes["seams"] = tile_lab.seam_scene(shown, ways)
+    return str(token), tile_lab.seam_table(ways)
+
+
+@with_sentences
+def show_seams(tested: tuple[str, list[list[str]]], token: str | None) -> Sequence[Any]:
+    """Scene and table of a seam test, unless another image has come in its place meanwhile."""
+    before, table = tested
+    shown = shown_of(before)
+    if token is None or shown_of(token).result is not shown.result:
+        return [gr.skip()] * 2
+    return described(before, "seams", shown.scenes["seams"]), table
 
 
 @with_sentences
 def show_judgement(token: str | None) -> tuple[str, list[list[str]], Described]:
     """Words, figures and the scene of where the mask errs."""
     shown = shown_of(token)
-    judgement = judge_lab.judged(shown) if shown.labels is not None else None
-    words = judge_lab.judge_words(shown, judgement, "the ground truth")
+    words = judge_lab.judge_words(shown, shown.judgement, "the ground truth")
     scene = shown.scene("judge", judge_lab.judge_scene)
-    return words, judge_lab.judge_table(shown, judgement), described(str(token), "judge", scene)
+    return (
+        words,
+        judge_lab.judge_table(shown, shown.judgement),
+        described(str(token), "judge", scene),
+    )
 
 
 @with_sentences

@@ -209,7 +209,7 @@ def _rows(
                         file.write(path, f"{folder}/{path.name}", packing)
                 yield row
                 page += 1
-    except (Stopped, _Full):
+    except Stopped:
         raise
     except (ValueError, MemoryError, RuntimeError, OSError) as error:
         yield Row(task, page, pages, refusal=sentence_of(error))

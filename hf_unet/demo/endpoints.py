@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hf_unet.demo.actions import new_file
 from hf_unet.demo.batch import segment_batch
 from hf_unet.demo.batch_rows import mean_scores
-from hf_unet.demo.models import bundled_models, load_model
+from hf_unet.demo.models import bundled_models, first_model, load_model
 from hf_unet.demo.segmenting import segment_within
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.demo.weight_lab import check_pixels, weights_as_tiff
@@ -40,7 +40,7 @@ from hf_unet.weight_map import boundary_weight_map
 
 Answer = dict[str, Any]
 
-MODEL = "nuclei"
+MODEL = first_model()
 
 
 def offer() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet.colors import hex_color
-from hf_unet.demo.scenes import Layer, Scene, image_layer, object_layer
+from hf_unet.demo.scenes import MOST_OVERLAPPING, Layer, Scene, image_layer, object_layer
 from hf_unet.demo.segmenting import image_of, mask_layer, truth_layer
 from hf_unet.demo.shown import Shown
 from hf_unet.display import CONFUSION_COLORS, MARK_COLORS, MATCH_COLORS
 from hf_unet.errors import LabelError
-from hf_unet.judgement import Evaluation, Judgement, confusion_of, judge
+from hf_unet.judgement import Evaluation, Judgement, confusion_of
 from hf_unet.labels import Labels
 from hf_unet.metrics import confusion_map, match_objects
 
@@ -26,10 +26,12 @@ SHAPES = {"split": "square", "merge": "cross"}
 
 def judge_scene(shown: Shown) -> Scene:
     """The image; with a ground truth also where the mask errs; and a mask to paint."""
-    result, labels = shown.result, shown.labels
+    result, labels, judgement = shown.result, shown.labels, shown.judgement
     layers = [image_layer(result.image)]
-    settings: dict[str, Any] = {"paint": "mask", "hidden": ["mask", "objects"], "look": "judge"}
-    if labels is None:
+    settings: dict[str, Any] = {"hidden": ["mask", "objects"], "look": "judge"}
+    if not result.multilabel or len(result.classes) <= MOST_OVERLAPPING:
+        settings["paint"] = "mask"
+    if labels is None or judgement is None:
         settings["hidden"] = ["objects"]
         layers += [mask_layer(shown), object_layer(result.instances)]
         return Scene(tuple(layers), image_of(shown), settings)
@@ -48,9 +50,8 @@ def judge_scene(shown: Shown) -> Scene:
         settings["hidden"].append("matches")
     layers += [mask_layer(shown), object_layer(result.instances), truth_layer(shown)]
     settings["hidden"].append("truth")
-    marks = judged(shown).warping
-    if marks is not None:
-        largest = marks.marks[:MOST_MARKS]
+    if judgement.warping is not None:
+        largest = judgement.warping.marks[:MOST_MARKS]
         settings["points"] = [
             {
                 "x": mark.column,
@@ -99,13 +100,6 @@ def _match_layer(truth: NDArray[np.int32], found: NDArray[np.int32]) -> Layer:
         "first": 1,
     }
     return Layer("matches", "indices", "Objects", drawn[None], settings)
-
-
-def judged(shown: Shown) -> Judgement:
-    """The figures of the result against its ground truth."""
-    if shown.labels is None:
-        raise LabelError("There is no ground truth. Drop one in, or paint one.")
-    return judge(shown.result, shown.labels, shown.name)
 
 
 def judge_table(shown: Shown, judgement: Judgement | None) -> list[list[str]]:
@@ -190,7 +184,8 @@ def painted_labels(shown: Shown, runs: Sequence[object]) -> Labels:
     except (TypeError, ValueError, OverflowError) as error:
         raise LabelError("The painted mask did not arrive whole. Press Score again.") from error
     most = 2**count if result.multilabel else count
-    fits = (lengths > 0).all() and lengths.sum() == height * width
+    # Each is compared too: a sum of large ones would wrap around to that of the image.
+    fits = ((lengths > 0) & (lengths <= height * width)).all() and lengths.sum() == height * width
     if not fits or (values < 0).any() or (values >= most).any():
         raise LabelError("The painted mask is not one of this image. Press Paint a mask again.")
     painted = np.repeat(values, lengths).reshape(height, width)
@@ -208,6 +203,6 @@ def figures(shown: Shown) -> dict[str, Any]:
     if expected is not None:
         pairs = zip(shown.result.classes, expected.tolist(), strict=True)
         said["expected_dice"] = {name: None if np.isnan(v) else v for name, v in pairs}
-    if shown.labels is not None:
-        said["against_ground_truth"] = Evaluation((judged(shown),)).summary()
+    if shown.judgement is not None:
+        said["against_ground_truth"] = Evaluation((shown.judgement,)).summary()
     return said

@@ -21,6 +21,9 @@ MODELS = ROOT / "models"
 # that name, which Gradio asks for.
 EXAMPLES = ROOT / "examples" if (ROOT / "examples").is_dir() else ROOT / "spaces" / "examples"
 
+FIRST = "nuclei"
+"""The model that the page opens with, where it is there."""
+
 MEMORY = 1_500_000_000
 """Bytes of weights to keep in memory; the five bundled networks take 90 million."""
 
@@ -31,6 +34,12 @@ _listings = HubListings()
 def bundled_models() -> list[str]:
     """Names of the models in ``models/``, in the order of the alphabet."""
     return sorted(path.parent.name for path in MODELS.glob(f"*/{CONFIG}"))
+
+
+def first_model() -> str:
+    """Name of the model that the page opens with: a Space may have been sent only some."""
+    known = bundled_models()
+    return known[0] if known and FIRST not in known else FIRST
 
 
 def load_model(name: str | None) -> SegmentationNetwork:

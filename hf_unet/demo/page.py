@@ -106,24 +106,25 @@ def _wire(
         **QUIET,
     }
 
+    def wipe(request: gr.Request) -> list[Any]:
+        """Stop what is segmented for this visitor; nothing of it stays beside what is new."""
+        actions.stop(request)
+        return [*[None] * len(blank), gr.Button(interactive=False)]
+
     def begin(event: Any) -> Any:
-        """Segment at an event: nothing of the image before stays beside a new one."""
-
-        def wipe(request: gr.Request) -> list[None]:
-            actions.stop(request)  # or the new image would wait in the queue for the old one's end
-            return [None] * len(blank)
-
-        wiped = event(wipe, None, blank, **QUIET)
+        """Segment at an event, with the ground truth that is there when it is done."""
+        wiped = event(wipe, None, [*blank, judging.painted.button], queue=False, **QUIET)
         segmented = wiped.then(
             actions.segment,
             [given.image_path, given.truth_path, given.model, given.page],
             result,
             show_progress_on=found.view,
             concurrency_limit=AT_ONCE,
-            trigger_mode="multiple",  # while the old one comes to its next tile too
+            trigger_mode="multiple",  # the one before, which was stopped, may not have ended
             **PRIVATE,
         )
-        segmented.success(**draw)
+        truth = [token, given.truth_path]
+        segmented.success(actions.catch_up, truth, result, **QUIET).then(**draw)
         return segmented
 
     truth_places = [given.truth, given.truth_path, given.remove]
@@ -182,7 +183,11 @@ def _wire(
     _hands_over(weights.save, actions.save_weights, weight_inputs)
     tiles.side.input(actions.show_tiles, [token, tiles.side], tile_outputs, **QUIET)
     tiles.view.pixel(actions.click_tile, [token, tiles.side], tile_outputs, **QUIET)
-    tiles.test.click(actions.compare_seams, token, [tiles.changed, tiles.table], **PRIVATE)
+    seams = [tiles.changed, tiles.table]
+    tested = tiles.test.click(
+        actions.compare_seams, token, tiles.tested, show_progress_on=seams, **PRIVATE
+    )
+    tested.success(actions.show_seams, [tiles.tested, token], seams, **QUIET)
     painted = [judging.words, judging.table, judging.painted.file, judging.painted.button]
     judging.view.painted(actions.score_painted, token, painted, **QUIET)
     judging.painted.button.click(None, None, None, js=judging.painted.press, **QUIET)

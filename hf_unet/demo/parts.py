@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from hf_unet.demo.judge_lab import HEADERS as JUDGE_HEADERS
-from hf_unet.demo.models import bundled_models
+from hf_unet.demo.models import bundled_models, first_model
 from hf_unet.demo.viewer import viewer
 from hf_unet.demo.words import CLASS_HEADERS
 
@@ -86,7 +86,7 @@ def inputs(address: gr.Textbox) -> Inputs:
     remove = gr.Button("Remove the ground truth", elem_id="remove", size="sm", visible=False)
     model = gr.Dropdown(
         bundled_models(),
-        value="nuclei",
+        value=first_model(),
         allow_custom_value=True,
         label="Model",
         info="A bundled one, or org/name on the Hub",
@@ -211,6 +211,7 @@ class TileLab:
     test: gr.Button
     table: gr.Dataframe
     changed: gr.HTML
+    tested: gr.State
 
 
 def tile_lab() -> TileLab:
@@ -229,7 +230,7 @@ def tile_lab() -> TileLab:
         test = gr.Button("Seam test: compare tiles with one piece", elem_id="seam-test")
         table = _table(SEAM_HEADERS, "Against the image in one piece", "seams")
         changed = viewer("changed", "The seam test marks pixels that change their class.")
-    return TileLab(tab, side, words, view, seen, test, table, changed)
+    return TileLab(tab, side, words, view, seen, test, table, changed, gr.State(None))
 
 
 def _table(headers: list[str], label: str, name: str) -> gr.Dataframe:

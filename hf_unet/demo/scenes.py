@@ -13,17 +13,20 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.display import WINDOW, window_of
+from hf_unet.display import percentiles_of, window_of
 from hf_unet.errors import ImageError
 
 MOST_SAMPLES = 4_000_000
 """Of one plane in one answer; the page asks for fewer, and for closer ones when it zooms in."""
 
+MOST_PAINTED = 16_000_000
+"""Samples of one layer asked for alone: painting takes one whole."""
+
 MOST_PROBABILITIES = 8
 """Classes whose probabilities are shown under the pointer; of more, that of the mask alone."""
 
-OBJECT_PLANES = 32
-"""Classes that overlap, a bit each, in one plane; of more the first are drawn."""
+MOST_OVERLAPPING = 32
+"""Classes that overlap, a bit each, in one plane; of more the first are drawn, and none painted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +120,7 @@ class Scene:
         Parameters
         ----------
         keys : sequence of str
-            Of the layers, in the order wanted.
+            Of the layers, in the order wanted, each once.
         top, left, height, width : int
             The rectangle in pixels, within the scene.
         step : int
@@ -129,16 +132,17 @@ class Scene:
         Raises
         ------
         ImageError
-            If there is no such layer or rectangle, or it holds more than `MOST_SAMPLES`.
+            If there is no such layer or rectangle, or it holds more than `MOST_SAMPLES`, of a layer
+            alone `MOST_PAINTED`.
         """
         rows, columns = self.size
         known = {layer.key: layer for layer in self.layers}
         fits = 0 <= top < top + height <= rows and 0 <= left < left + width <= columns
-        if not fits or step < 1 or not set(keys) <= set(known):
+        asked_once = len(set(keys)) == len(keys) and set(keys) <= set(known)
+        if not fits or step < 1 or not asked_once:
             raise ImageError("The page asked for a part that this picture does not have.")
-        if -(-height // step) * -(-width // step) > max(
-            MOST_SAMPLES, 16_000_000 * (len(keys) == 1)
-        ):
+        most = MOST_PAINTED if len(keys) == 1 else MOST_SAMPLES
+        if -(-height // step) * -(-width // step) > most:
             raise ImageError("The page asked for more pixels at once than are sent.")
         pieces: list[bytes] = []
         for key in keys:
@@ -152,16 +156,18 @@ class Scene:
 def image_layer(image: NDArray[Any], key: str = "image") -> Layer:
     """Intensities of a (C, H, W) image of any dtype; of more than three channels the first three.
 
-    The page gets 8- and 16-bit values as they are, others as float32.
+    The page gets 8- and 16-bit values as they are, others as float32, those beyond its range as
+    the farthest that it has.
     """
     shown = image[:3]
     if shown.dtype not in (np.uint8, np.uint16):
+        farthest = np.finfo(np.float32)
+        if shown.dtype == np.float64:
+            shown = np.clip(shown, farthest.min, farthest.max)
         shown = shown.astype(np.float32)
-    thinned = shown[:, :: max(1, shown.shape[1] // 1024), :: max(1, shown.shape[2] // 1024)]
-    percentiles = [float(value) for value in np.percentile(thinned, WINDOW)]
     settings = {
-        "window": list(window_of(image[:3])),
-        "percentiles": percentiles,
+        "window": list(window_of(shown)),
+        "percentiles": list(percentiles_of(shown)),
         "limits": [float(shown.min()), float(shown.max())],
     }
     return Layer(key, "image", "Image", shown, settings)
@@ -191,8 +197,8 @@ def class_layer(
     if mask.ndim == 2:
         settings["first"] = int(with_background)
         return Layer(key, "indices", label, mask.astype(np.uint8, copy=False)[None], settings)
-    drawn = mask[:OBJECT_PLANES]
-    settings = {name: values[:OBJECT_PLANES] for name, values in settings.items()}
+    drawn = mask[:MOST_OVERLAPPING]
+    settings = {name: values[:MOST_OVERLAPPING] for name, values in settings.items()}
     dtype = next(t for t in (np.uint8, np.uint16, np.uint32) if len(drawn) <= 8 * t().itemsize)
     bits = np.zeros(mask.shape[1:], dtype)
     for index, plane in enumerate(drawn):

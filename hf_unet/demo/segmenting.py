@@ -108,7 +108,7 @@ def segment_upload(
         progress(0, len(network.plan(*pixels.shape[1:]).tiles))
         result = segment_within(network, pixels, stoppable(event, progress))
         name = Path(str(image)).name
-        return KEPT.keep(Shown(result=result, labels=labels, model=model, name=name))
+        return KEPT.keep(Shown(result, labels, model, name, truth or None))
     finally:
         JOBS.end(visitor, event)
 
@@ -139,7 +139,7 @@ def with_truth(token: str | None, truth: str | None) -> str:
     shown = shown_of(token)
     network = load_model(shown.model)
     labels = read_truth(truth, network, shown.result.image) if truth else None
-    return KEPT.keep(Shown(shown.result, labels, shown.model, shown.name))
+    return KEPT.keep(Shown(shown.result, labels, shown.model, shown.name, truth or None))
 
 
 def segmentation_scene(shown: Shown) -> Scene:

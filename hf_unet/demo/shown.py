@@ -12,6 +12,7 @@ from hf_unet.demo.scenes import Scene
 from hf_unet.demo.store import Store
 from hf_unet.errors import ImageError
 from hf_unet.instances import separate_touching
+from hf_unet.judgement import Judgement, judge
 from hf_unet.labels import Labels
 from hf_unet.segmentation import Segmentation
 from hf_unet.weight_map import instance_distances
@@ -33,6 +34,8 @@ class Shown:
         Name of the model as the page knows it.
     name : str
         File name of the image, without its folder.
+    truth : str or None
+        Where the ground truth's file lies, as the page knows it.
     scenes : dict of str to Scene
         What viewers look at, by the name of their place on the page.
     """
@@ -41,6 +44,7 @@ class Shown:
     labels: Labels | None
     model: str
     name: str
+    truth: str | None = None
     scenes: dict[str, Scene] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -58,6 +62,11 @@ class Shown:
         if self.labels is None or self.predicted:
             return separate_touching(self.result.instances)
         return separate_touching(self.labels.instances())
+
+    @cached_property
+    def judgement(self) -> Judgement | None:
+        """The result against the ground truth; None without one."""
+        return None if self.labels is None else judge(self.result, self.labels, self.name)
 
     @cached_property
     def distances(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -78,12 +87,16 @@ class Shown:
         arrays: list[NDArray[np.generic]] = [result.image, result.probabilities, result.mask]
         if result.evidence is not None:
             arrays.append(result.evidence)
+        if self.labels is not None:
+            arrays.append(self.labels.array)
         for scene in list(self.scenes.values()):
             arrays += [layer.data for layer in scene.layers]
-        # Instances and distances are made when they are first asked for.
+        # Instances and distances are made when they are first asked for, and so is, where classes
+        # overlap, a plane of whole objects for each.
         height, width = result.image.shape[1:]
+        planes = 4 + (len(result.classes) if result.multilabel else 0)
         owners = {id(owner): owner.nbytes for owner in map(_owner, arrays)}
-        return sum(owners.values()) + 16 * height * width
+        return sum(owners.values()) + 4 * planes * height * width
 
 
 def _owner(array: NDArray[np.generic]) -> NDArray[np.generic]:

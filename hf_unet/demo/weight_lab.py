@@ -27,10 +27,8 @@ def weight_scene(shown: Shown, w0: float, sigma: float) -> Scene:
     ValueError
         If w0 or sigma is no number in its range.
     """
-    if w0 is None or sigma is None:
-        raise ValueError("Give w0 and sigma a number.")
     d1, d2 = distances(shown)
-    w = weight_map_from_distances(d1, d2, w0=w0, sigma=sigma)
+    w = weight_map(shown, w0, sigma)
     before = shown.scenes.get("weights")
     steady = before.layers[:3] if before else _steady(d1, d2)
     formula = FORMULA.format(w0=w0, sigma=sigma)
@@ -67,10 +65,16 @@ def check_pixels(height: int, width: int) -> None:
         )
 
 
+def weight_map(shown: Shown, w0: float | None, sigma: float | None) -> NDArray[np.float32]:
+    """The map w, (H, W); `ValueError` if w0 or sigma is no number in its range, or was cleared."""
+    if w0 is None or sigma is None:
+        raise ValueError("Give w0 and sigma a number.")
+    return weight_map_from_distances(*distances(shown), w0=w0, sigma=sigma)
+
+
 def weight_tiff(shown: Shown, w0: float, sigma: float) -> bytes:
     """The map as a TIFF file: see `weights_as_tiff`."""
-    weights = weight_map_from_distances(*distances(shown), w0=w0, sigma=sigma)
-    return weights_as_tiff(weights, w0, sigma)
+    return weights_as_tiff(weight_map(shown, w0, sigma), w0, sigma)
 
 
 def weights_as_tiff(weights: NDArray[np.float32], w0: float, sigma: float) -> bytes:
@@ -86,7 +90,7 @@ def weights_as_tiff(weights: NDArray[np.float32], w0: float, sigma: float) -> by
 def weight_words(shown: Shown) -> str:
     """What the maps are of, in a sentence."""
     source = "predicted mask" if shown.predicted else "ground truth"
-    count = int(shown.instances.max(initial=0) > 0) and len(np.unique(shown.instances)) - 1
+    count = np.count_nonzero(np.unique(shown.instances))
     return (
         f"From the {count:,} instances of the {source}. Touching instances are parted by a border "
         "of background first, as for training; there d1 + d2 is small, so w is large, and the "

@@ -76,7 +76,7 @@ def findings(shown: Shown) -> str:
         f"{tiles} of {plan.side[1]} x {plan.side[0]} pixels, margin {plan.margin}."
     )
     if shown.labels is not None:
-        words += f" **Ground truth:** {shown.labels.found}."
+        words += f" **Ground truth:** {plain(shown.labels.found)}."
     return words
 
 

@@ -13,8 +13,9 @@ function fitCamera(scene, box) {
 
 // Zoom about a point of the canvas, which stays where it is.
 function zoomCamera(camera, scene, box, factor, at) {
-  const smallest = Math.min(fitCamera(scene, box).scale, 1) / 2;
-  const scale = Math.min(LARGEST_SCALE, Math.max(smallest, camera.scale * factor));
+  const fitted = fitCamera(scene, box).scale; // of an image of a few pixels beyond the largest
+  const smallest = Math.min(fitted, 1) / 2;
+  const scale = Math.min(Math.max(LARGEST_SCALE, fitted), Math.max(smallest, camera.scale * factor));
   return {
     scale,
     x: camera.x + at.x / camera.scale - at.x / scale,

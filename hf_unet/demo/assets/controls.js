@@ -155,14 +155,19 @@ function paintTools() {
 
 async function startPainting(fromPrediction) {
   const layer = paintLayer();
-  painting ||= new Painting(scene, layer);
-  const mine = painting;
+  const { image, width, height } = scene;
   let values = null;
   if (fromPrediction) {
-    const whole = { top: 0, left: 0, height: scene.height, width: scene.width, step: 1 };
-    values = (await fetchPlanes(scene, [layer], whole)).planes[layer.key][0];
+    try {
+      const whole = { top: 0, left: 0, height, width, step: 1 };
+      values = (await fetchPlanes(scene, [layer], whole)).planes[layer.key][0];
+    } catch (error) {
+      readout.textContent = "The mask could not be fetched. Segment the image again.";
+      return;
+    }
   }
-  if (painting !== mine) return;
+  if (!scene || scene.image !== image) return; // a newer one has come meanwhile
+  painting ||= new Painting(scene, layer);
   painting.start(values);
   for (const one of scene.layers) if (["indices", "bits", "objects"].includes(one.kind)) look.hidden.add(one.key);
   buildBar();
@@ -177,6 +182,8 @@ function buildLegend() {
     if (layer.kind === "objects") legend.append(chip(layer.label_many || layer.label, null, layer.key));
     if (layer.kind !== "indices" && layer.kind !== "bits") continue;
     const row = part("span", "group");
+    row.setAttribute("role", "group"); // two layers have classes of the same names
+    row.setAttribute("aria-label", layer.label);
     row.append(chip(layer.label, null, layer.key));
     layer.names.forEach((name, k) => {
       if (k >= layer.first) row.append(chip(name, layer.colors[k], layer.key + k));
@@ -276,23 +283,30 @@ function listen(pane) {
     const clicked = from && from.travelled < 4 && !from.painted;
     fingers.delete(event.pointerId);
     from = null;
-    if (!clicked || !scene.clicks) return;
-    const at = pixelUnder(camera, pointOf(event));
-    if (covers(overview, at.x, at.y)) trigger("pixel", { scene: scene.scene, ...at });
+    if (clicked) pick(pointOf(event));
   });
   canvas.addEventListener("pointercancel", (event) => fingers.delete(event.pointerId));
   canvas.addEventListener("pointerleave", () => (readout.textContent = ""));
-  canvas.addEventListener("dblclick", (event) => zoomBy(2, pointOf(event)));
+  canvas.addEventListener("dblclick", (event) => {
+    if (!painting) zoomBy(2, pointOf(event)); // there it is two dabs
+  });
   canvas.addEventListener("keydown", (event) => {
     if (event.key in KEYS) camera = panCamera(camera, scene, boxOf(pane), ...KEYS[event.key]);
     else if (event.key === "+" || event.key === "=") camera = zoomCamera(camera, scene, boxOf(pane), 1.5, middle());
     else if (event.key === "-") camera = zoomCamera(camera, scene, boxOf(pane), 1 / 1.5, middle());
     else if (event.key === "0") camera = fitCamera(scene, boxOf(pane));
+    else if (event.key === "Enter" && scene.clicks) pick(middle());
     else return;
     event.preventDefault();
     moved();
     tell(middle());
   });
+}
+
+// The pixel at a point of the canvas was chosen.
+function pick(point) {
+  const at = pixelUnder(camera, point);
+  if (scene.clicks && covers(overview, at.x, at.y)) trigger("pixel", { scene: scene.scene, ...at });
 }
 
 function tell(point) {

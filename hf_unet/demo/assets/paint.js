@@ -13,10 +13,13 @@ class Painting {
     this.context = this.canvas.getContext("2d");
     this.values = new ARRAYS[layer.dtype](scene.width * scene.height);
     this.before = [];
+    this.begun = false;
   }
 
+  // Where it begins nothing is left to undo.
   start(values) {
-    this.remember();
+    if (this.begun) this.remember();
+    this.begun = true;
     if (values) this.values.set(values);
     else this.values.fill(0);
     this.redraw(0, 0, this.scene.width, this.scene.height);

@@ -50,6 +50,8 @@ async function show(next) {
   try {
     fetched = missing.length ? await fetchPlanes(next, missing, window) : null;
   } catch (error) {
+    if (mine !== request) return;
+    show(null); // what is there is no longer what the page speaks of
     readout.textContent = "The picture could not be fetched. Segment the image again.";
     return;
   }
@@ -109,7 +111,8 @@ function recompose() {
   for (const pane of panes) {
     const layers = layersOf(pane);
     const names = layers.map((layer) => layer.label).join(", ");
-    pane.canvas.setAttribute("aria-label", `${names}. Arrow keys move, plus and minus zoom, 0 fits.`);
+    const picks = scene.clicks ? " Enter picks the pixel in the middle." : "";
+    pane.canvas.setAttribute("aria-label", `${names}. Arrow keys move, plus and minus zoom, 0 fits.${picks}`);
     pane.caption.textContent = panes.length > 1 ? captionOf(layers) : "";
     for (const [name, piece] of [["overview", overview], ["detail", detail]]) {
       pane.above[name] = piece && compose(piece, layers, look, true);
@@ -196,6 +199,7 @@ function drawPoint(context, mark) {
 // --- looking closer -----------------------------------------------------------------------------
 
 let later = 0;
+let closer = 0;
 function moved() {
   paint();
   clearTimeout(later);
@@ -207,14 +211,15 @@ async function fetchDetail() {
   const window = windowInSight(scene, camera, boxOf(panes[0]));
   if (window.step >= overview.step) return;
   if (detail && JSON.stringify(window) === detail.asked) return;
-  const mine = scene;
+  const mine = ++closer, of = scene;
   try {
     const piece = await fetchPlanes(scene, scene.layers, window);
-    if (mine !== scene) return;
+    if (mine !== closer || of !== scene) return; // one asked for later may have come before it
     detail = { ...piece, asked: JSON.stringify(window) };
     recompose();
   } catch (error) {
-    readout.textContent = "The closer view could not be fetched. Segment the image again.";
+    if (mine === closer && of === scene)
+      readout.textContent = "The closer view could not be fetched. Segment the image again.";
   }
 }
 
