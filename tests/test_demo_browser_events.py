@@ -134,3 +134,41 @@ def test_two_dabs_in_quick_succession_do_not_zoom(visit: Visit) -> None:
 def test_nothing_was_complained_of(visit: Visit) -> None:
     """After all of the above: the console has heard no fault."""
     assert visit.complaints == []
+
+
+def test_a_truth_that_does_not_fit_never_stops_an_image(visit: Visit, folder: Path) -> None:
+    visit.open("Segment")
+    visit.segment(folder / "piece.tif")
+    visit.upload("truth", folder / "middle_truth.tif")
+    visit.sentence("middle_truth.tif")
+    visit.tab.wait_for_function(
+        "document.querySelector('#truth').innerText.includes('Ground truth of the next image')"
+    )
+    visit.segment(folder / "piece.tif")  # which it does not fit either
+    visit.tab.wait_for_function("!document.querySelector('#truth').innerText.includes('middle')")
+    assert "Ground truth" not in visit.tab.inner_text("#findings")
+
+
+def test_passing_through_the_model_box_changes_nothing(visit: Visit, folder: Path) -> None:
+    visit.segment(folder / "piece.tif")
+    shown = visit.tab.locator("#view .viewer")
+    before = shown.get_attribute("data-shown")
+    box = visit.tab.locator("#model input").first
+    box.click()
+    box.press("Escape")
+    visit.tab.locator("#segment").focus()
+    time.sleep(1.5)  # nothing shall come, for which one cannot wait
+    assert shown.get_attribute("data-shown") == before and not len(JOBS)
+
+
+def test_a_page_is_turned_from_the_keyboard(visit: Visit, folder: Path, tmp_path: Path) -> None:
+    piece = tifffile.imread(folder / "piece.tif")
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.stack([piece, piece[::-1]]), photometric="minisblack"
+    )
+    visit.segment(tmp_path / "stack.tif")
+    slider = visit.tab.locator("#page input[type=range]")
+    with visit.renewing("view"):
+        slider.focus()
+        slider.press("ArrowRight")
+    visit.await_text("findings", "page 2 of 2")

@@ -15,10 +15,10 @@ from hf_unet.demo.models import bundled_examples, bundled_models, examples_of, l
 from hf_unet.demo.opening import opening
 from hf_unet.demo.parts import NO_TRUTH
 from hf_unet.demo.segmenting import JOBS, segment_upload, segmentation_scene, with_truth
-from hf_unet.demo.shown import KEPT, Shown, described, shown_of
+from hf_unet.demo.shown import Shown, described, shown_of
 from hf_unet.demo.uploads import MOST_PAGES, pages_of
-from hf_unet.demo.words import about_model, class_table, findings, with_sentences
-from hf_unet.errors import ImageError, ModelError
+from hf_unet.demo.words import about_model, class_table, findings, warn, with_sentences
+from hf_unet.errors import ImageError, LabelError, ModelError
 from hf_unet.exports import write_mask_png, write_stack_tiff
 from hf_unet.judgement import judge
 from hf_unet.seams import compare_stitchings
@@ -26,6 +26,12 @@ from hf_unet.snippets import Snippet
 from hf_unet.tiles import TilePlan
 
 Described = dict[str, object]
+
+KEEP_RESULT: list[Any] = [gr.skip()] * 4
+"""For token, scene, words and table, where they stay as they are."""
+
+KEEP_TRUTH: list[Any] = [gr.skip()] * 4
+"""For what `take_truth` gives, likewise."""
 
 
 def visitor_of(request: gr.Request | None) -> str:
@@ -41,17 +47,28 @@ def segment(
     page: float | None,
     request: gr.Request,
     progress: Any = gr.Progress(),  # noqa: B008  gradio finds it here
-) -> tuple[str, Described, str, list[list[str]]]:
-    """Segment what was uploaded: token, scene, words and table."""
-    token = segment_upload(
-        image,
-        truth,
-        model,
-        page,
-        visitor=visitor_of(request),
-        progress=lambda done, total: progress((done, total), unit="tiles"),
-    )
-    return token, *show_segmentation(token)
+) -> list[Any]:
+    """Segment what was uploaded: token, scene, words and table, and the ground truth's places.
+
+    A ground truth that does not fit is put away with its sentence; it never stops an image.
+    """
+
+    def segmented(truth: str | None) -> str:
+        return segment_upload(
+            image,
+            truth,
+            model,
+            page,
+            visitor=visitor_of(request),
+            progress=lambda done, total: progress((done, total), unit="tiles"),
+        )
+
+    try:
+        token, places = segmented(truth), KEEP_TRUTH
+    except LabelError as error:
+        warn(error)
+        token, places = segmented(None), take_truth(None)
+    return [token, *show_segmentation(token), *places]
 
 
 @with_sentences
@@ -60,7 +77,9 @@ def open_example() -> tuple[Any, ...]:
     token, example = opening()
     examples = bundled_examples_of(example.model)
     told = about_model(example.model)
-    return token, *show_segmentation(token), *_given(example), *_offered(examples), told
+    *places, _ = _given(example)
+    judged = None if example.truth is None else str(example.truth)
+    return token, *show_segmentation(token), *places, judged, *_offered(examples), told
 
 
 @with_sentences
@@ -68,7 +87,7 @@ def choose_model(model: str, image: str | None, offered: Sequence[Example]) -> l
     """Another model was chosen: its examples are offered, and take the place of another's."""
     examples = examples_for(model)
     shows_example = image in [str(example.image) for example in offered]
-    kept: list[Any] = [gr.skip()] * 6
+    kept: list[Any] = [gr.skip()] * 7
     given = _given(examples[0]) if shows_example and examples else kept
     return [*given, *_offered(examples), about_model(model)]
 
@@ -105,40 +124,49 @@ def _offered(examples: Sequence[Example]) -> list[Any]:
 
 
 @with_sentences
-def attach_truth(
-    token: str | None, truth: str | None
-) -> tuple[str | None, Described | None, str, list[list[str]]]:
-    """Another ground truth, or none, beside what is shown; nothing is segmented again."""
-    if token is None:
-        return None, None, "", []
-    token = with_truth(token, truth)
-    return token, *show_segmentation(token)
+def attach_truth(token: str | None, dropped: str | None) -> Sequence[Any]:
+    """Another ground truth, or none, beside what is shown; nothing is segmented again.
+
+    If it does not fit, its sentence is shown and the one before stays; it may be that of the image
+    that comes next.
+    """
+    if token is None:  # it is for the image that comes
+        return [*KEEP_RESULT, *take_truth(dropped)]
+    try:
+        token = with_truth(token, dropped)
+    except LabelError as error:
+        warn(error)
+        return [*KEEP_RESULT, *take_truth(dropped, label="Ground truth of the next image")]
+    return [token, *show_segmentation(token), *take_truth(dropped, used=True)]
 
 
 @with_sentences
 def catch_up(token: str | None, truth: str | None) -> Sequence[Any]:
     """The ground truth as it is now, if it was changed while the image was segmented."""
     if shown_of(token).truth == truth:
-        return [gr.skip()] * 4
+        return [*KEEP_RESULT, *KEEP_TRUTH]
     return attach_truth(token, truth)
 
 
-def take_image(image: str | None, token: str | None, truth: str | None) -> list[Any]:
+def take_image(image: str | None, judged: str | None, truth: str | None) -> list[Any]:
     """A file was dropped: it is the image now, and the place is free for the next one.
 
-    The ground truth that the last image was judged by does not stay for this one.
+    The ground truth that an image before was ``judged`` by does not stay for this one.
     """
-    if token is not None and KEPT.holds(token) and KEPT.get(token).truth == truth:
+    if truth == judged:
         truth = None
     pages = min(pages_of(image), MOST_PAGES) if image else 1
     slider = gr.Slider(maximum=max(2, pages), value=1, visible=pages > 1)
     return [_dropped("Image", image), image, slider, *take_truth(truth)]
 
 
-def take_truth(truth: str | None) -> list[Any]:
-    """A file was dropped, or put away: it is the ground truth now."""
-    place = _dropped("Ground truth", truth) if truth else gr.File(value=None, label=NO_TRUTH)
-    return [place, truth, gr.Button(visible=truth is not None)]
+def take_truth(truth: str | None, *, used: bool = False, label: str = "Ground truth") -> list[Any]:
+    """A file was dropped, or put away: it is the ground truth now.
+
+    ``used``: it judges the image that is shown, and so will not stay for the next one.
+    """
+    place = _dropped(label, truth) if truth else gr.File(value=None, label=NO_TRUTH)
+    return [place, truth, gr.Button(visible=truth is not None), truth if used else None]
 
 
 def _dropped(label: str, path: str | None) -> gr.File:

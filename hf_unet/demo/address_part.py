@@ -44,7 +44,7 @@ def wire_address(box: gr.Textbox, inputs: list[Any], outputs: list[Any]) -> Any:
     ----------
     box : Textbox
     inputs : list of Component
-        What `take_address` takes besides the address: the token and the truth's path.
+        What `take_address` takes besides the address: paths of the truth judged by, and given.
     outputs : list of Component
         The places of image and truth.
     """
@@ -64,12 +64,12 @@ def wire_paste(page: gr.Blocks) -> None:
 
 
 @with_sentences
-def take_address(address: str | None, token: str | None, truth: str | None) -> list[Any]:
+def take_address(address: str | None, judged: str | None, truth: str | None) -> list[Any]:
     """Fetch an image; it is the image now, and the box is free for the next address."""
     gr.Info("Fetching the image.", duration=3)
     forget_old(shelf(), KEPT_SECONDS)
     path = FETCHER.fetch(address or "", shelf() / uuid.uuid4().hex)
-    return ["", *take_image(str(path), token, truth)]
+    return ["", *take_image(str(path), judged, truth)]
 
 
 @cache

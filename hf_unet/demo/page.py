@@ -106,35 +106,38 @@ def _wire(
         **QUIET,
     }
 
-    def wipe(request: gr.Request) -> list[Any]:
+    truth_places = [given.truth, given.truth_path, given.remove, given.judged]
+
+    def wipe(truth: str | None, request: gr.Request) -> list[Any]:
         """Stop what is segmented for this visitor; nothing of it stays beside what is new."""
         actions.stop(request)
-        return [*[None] * len(blank), gr.Button(interactive=False)]
+        return [*[None] * len(blank), gr.Button(interactive=False), truth]
 
     def begin(event: Any) -> Any:
         """Segment at an event, with the ground truth that is there when it is done."""
-        wiped = event(wipe, None, [*blank, judging.painted.button], queue=False, **QUIET)
+        outputs = [*blank, judging.painted.button, given.judged]
+        wiped = event(wipe, given.truth_path, outputs, queue=False, **QUIET)
         segmented = wiped.then(
             actions.segment,
             [given.image_path, given.truth_path, given.model, given.page],
-            result,
+            [*result, *truth_places],
             show_progress_on=found.view,
             concurrency_limit=AT_ONCE,
             trigger_mode="multiple",  # the one before, which was stopped, may not have ended
             **PRIVATE,
         )
         truth = [token, given.truth_path]
-        segmented.success(actions.catch_up, truth, result, **QUIET).then(**draw)
+        caught_up = segmented.success(actions.catch_up, truth, [*result, *truth_places], **QUIET)
+        caught_up.then(**draw)
         return segmented
 
-    truth_places = [given.truth, given.truth_path, given.remove]
     places = [given.image, given.image_path, given.page, *truth_places]
     uploaded = given.image.upload(
-        actions.take_image, [given.image, token, given.truth_path], places, **QUIET
+        actions.take_image, [given.image, given.judged, given.truth_path], places, **QUIET
     )
-    fetched = wire_address(address, [token, given.truth_path], places)
+    fetched = wire_address(address, [given.judged, given.truth_path], places)
     offers = [given.examples, given.offered, given.about]
-    chosen = given.model.input(
+    chosen = given.model.change(  # `input` comes at every leaving of the box
         actions.choose_model,
         [given.model, given.image_path, given.offered],
         [*places, *offers],
@@ -147,19 +150,20 @@ def _wire(
         given.run.click,
         uploaded.then,
         fetched.success,
-        given.page.release,
+        given.page.input,  # `release` does not come from the keyboard
         chosen.success,
         example.success,
     )
     running = [begin(event) for event in starts]
     given.stop.click(actions.stop, None, None, queue=False, cancels=running, **PRIVATE)
     page.unload(actions.stop)
-    for dropped in (
-        given.truth.upload(actions.take_truth, given.truth, truth_places, **QUIET),
-        given.remove.click(lambda: actions.take_truth(None), None, truth_places, **QUIET),
-    ):
-        judged = dropped.then(actions.attach_truth, [token, given.truth_path], result, **QUIET)
-        judged.success(**draw)
+    attached = [*result, *truth_places]
+    given.truth.upload(actions.attach_truth, [token, given.truth], attached, **QUIET).success(
+        **draw
+    )
+    given.remove.click(
+        lambda token: actions.attach_truth(token, None), token, attached, **QUIET
+    ).success(**draw)
     page.load(
         actions.open_example,
         None,

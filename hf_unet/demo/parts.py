@@ -60,7 +60,7 @@ class Inputs:
 
     ``image`` and ``truth`` are where files are dropped, always ready for the next; what was
     dropped last stands in ``image_path`` and ``truth_path``. ``offered`` are the examples that
-    go with the model.
+    go with the model, ``judged`` is the ground truth that an image was last segmented with.
     """
 
     image: gr.File
@@ -68,6 +68,7 @@ class Inputs:
     page: gr.Slider
     truth: gr.File
     truth_path: gr.State
+    judged: gr.State
     remove: gr.Button
     model: gr.Dropdown
     about: gr.Markdown
@@ -104,10 +105,10 @@ def inputs(address: gr.Textbox) -> Inputs:
         label="Examples",
         elem_id="examples",
     )
-    paths = gr.State(None), gr.State(None)
+    paths = gr.State(None), gr.State(None), gr.State(None)
     offered = gr.State(())
     return Inputs(
-        image, paths[0], page, truth, paths[1], remove, model, about, examples, offered, run, stop
+        image, paths[0], page, truth, *paths[1:], remove, model, about, examples, offered, run, stop
     )
 
 

@@ -107,6 +107,8 @@ def segment_upload(
         labels = read_truth(truth, network, pixels) if truth else None
         progress(0, len(network.plan(*pixels.shape[1:]).tiles))
         result = segment_within(network, pixels, stoppable(event, progress))
+        if event.is_set():  # after the last tile, while objects were parted
+            raise Stopped("Stopped.")
         name = Path(str(image)).name
         return KEPT.keep(Shown(result, labels, model, name, truth or None))
     finally:

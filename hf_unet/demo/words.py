@@ -51,6 +51,11 @@ def with_sentences(function: Function) -> Function:
     return shown  # type: ignore[return-value]
 
 
+def warn(error: ValueError) -> None:
+    """Show what the library has to say of something that was put aside; the rest goes on."""
+    gr.Warning(as_html(str(error)), duration=None)
+
+
 def plain(text: str) -> str:
     r"""A text that Markdown shows as it is: a name that holds HTML or a link is no such thing.
 

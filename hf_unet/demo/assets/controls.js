@@ -142,7 +142,7 @@ function paintTools() {
     button("Score", "Compute Dice of the prediction against the painted mask", () =>
       trigger("painted", { scene: scene.scene, runs: painting.runs() }),
     ),
-    button("Stop", "Put the painted mask away", () => {
+    button("Close", "Put the painted mask away", () => {
       painting = null;
       look.hidden = new Set(scene.hidden || []);
       buildBar();
