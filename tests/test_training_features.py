@@ -164,6 +164,27 @@ def test_other_channels_get_a_first_convolution_of_their_own(plain: Path) -> Non
     assert fresh == "the first convolution: best takes 1 channels, this network 3"
 
 
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_a_network_twice_as_wide_starts_where_the_narrow_one_stopped(
+    norm: str | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    narrow = UNet(base_channels=3, depth=2, in_channels=2, norm=norm, seed_threshold=0.7)
+    images = torch.randn(2, 2, 60, 76)
+    narrow.train()(images)  # so that the statistics are not those of a new network
+    narrow.save_pretrained(tmp_path / "narrow")
+    network = {"base_channels": 6, "depth": 2, "in_channels": 2, "norm": norm}
+    network["classes"] = list(narrow.classes)
+    settings = settings_of(network=network, run={"init": str(tmp_path / "narrow")})
+    wide = start_network(settings).network.eval()
+    assert wide.base_channels == 6 and wide.seed_threshold == 0.7
+    torch.testing.assert_close(wide(images), narrow.eval()(images), rtol=1e-4, atol=1e-5)
+    first = wide.get_parameter("contracting.0.0.weight")
+    wide(images).square().sum().backward()
+    assert torch.equal(first[:3], first[3:])  # twins, ...
+    assert first.grad is not None and not torch.allclose(first.grad[:3], first.grad[3:])
+
+
 def test_a_run_says_what_is_new(data: Path, plain: Path, tmp_path: Path, capsys: Any) -> None:
     settings = settings_of(
         network={"norm": None, "classes": ["ground", "disc"]},

@@ -1,7 +1,8 @@
 """All figures of a network on annotated images, as metrics.json holds them, and samples of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hf_unet.display import displayed
 from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
-from hf_unet.training.evaluation import ImageScores, evaluate
+from hf_unet.training.datasets import appearance
+from hf_unet.training.evaluation import Evaluation, Figures, ImageScores, evaluate
 from hf_unet.training.membranes import membrane_figures
 from hf_unet.training.pairs import Pair
 from hf_unet.training.samples import Sample
@@ -49,7 +51,8 @@ def measure(
     ----------
     model : SegmentationNetwork
     settings : Settings
-        Of its training; ``data``, ``card`` and ``run.membranes`` are used.
+        Of its training; ``data``, ``card`` and ``run.membranes`` are used. With ``data.balance``
+        the figures of dark, bright and coloured images alone stand below "looks".
     pairs : sequence of Pair
         Kept out of its training.
     train_images : int
@@ -65,7 +68,10 @@ def measure(
         if settings.run.membranes:
             sections.append((pair.labels.class_map(), result.mask, result.probabilities[-1]))
 
-    validation = evaluate(model, pairs, on_result=keep).summary(intervals=True)
+    evaluation = evaluate(model, pairs, on_result=keep)
+    validation = evaluation.summary(intervals=True)
+    if settings.data.balance:
+        validation["looks"] = _looks(model, evaluation, pairs)
     if sections:
         truths, masks, probabilities = zip(*sections, strict=True)
         validation["membranes"] = membrane_figures(truths, masks, probabilities)
@@ -88,6 +94,20 @@ def measure(
         "overlap_tile": asdict(compare_seams(model, pairs[0].image)),
     }
     return Measured(metrics, tuple(samples))
+
+
+def _looks(
+    model: SegmentationNetwork, evaluation: Evaluation, pairs: Sequence[Pair]
+) -> dict[str, Figures]:
+    """The figures of the images of each look, by its name."""
+    groups: dict[str, list[ImageScores]] = defaultdict(list)
+    for pair, scores in zip(pairs, evaluation.images, strict=True):
+        look = appearance(pair.scaled(model.in_channels, model.normalization))
+        groups[look].append(scores)
+    return {
+        look: replace(evaluation, images=tuple(groups[look])).summary(intervals=True)
+        for look in sorted(groups)
+    }
 
 
 def sample(pair: Pair, result: Segmentation, scores: ImageScores) -> Sample:
