@@ -85,8 +85,8 @@ def _take_over(network: UNet, teacher: UNet, title: str) -> list[str]:
         else:
             raise ModelError(
                 f"The weights of {title} do not fit the network of the recipe: {name} has the "
-                f"shape {tuple(value.shape)}. Only its classes and channels, and a width of twice as many, may differ from those "
-                "of the network it starts from."
+                f"shape {tuple(value.shape)}. Only its classes and channels may differ from those "
+                "of the network it starts from, and its width, which may be twice as large."
             )
     return list(dict.fromkeys(fresh))
 
