@@ -15,7 +15,7 @@ from test_training_loop import log_of, same_weights, settings_of
 
 from hf_unet import UNet
 from hf_unet.errors import ModelError
-from hf_unet.training.loop import train
+from hf_unet.training.loop import halve, train
 from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import SettingsError
 from hf_unet.training.starting import start_network
@@ -265,6 +265,22 @@ def test_classes_that_overlap_from_folders_to_thresholds_and_run_lengths(tmp_pat
     )
     result.save(tmp_path / "out")
     assert "bright" in (tmp_path / "out" / "rle.csv").read_text()
+
+
+def test_a_variance_beyond_half_precision_is_kept() -> None:
+    torch.manual_seed(0)
+    network = UNet(base_channels=2, depth=1, norm="batch").eval()
+    images = torch.randn(1, 1, 40, 40)
+    norm = network.get_submodule("contracting.0.1")
+    assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_var is not None
+    norm.running_var.fill_(1e6)  # half precision ends at 65504
+    norm.weight.data.fill_(1e3)
+    expected = network(images)
+    halve(network)
+    state = network.state_dict()
+    assert state["contracting.0.0.weight"].dtype == torch.float16
+    assert torch.isfinite(state["contracting.0.1.running_var"]).all()
+    torch.testing.assert_close(network.float()(images), expected, rtol=0.01, atol=0.01)
 
 
 def test_half_precision_is_stored_and_measured(data: Path, plain: Path, tmp_path: Path) -> None:

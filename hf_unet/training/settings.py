@@ -184,8 +184,8 @@ class RunSettings:
     figure by which the best checkpoint is chosen; after ``patience`` validations without a better
     one the run stops (0: never). ``tune`` chooses the thresholds of the best checkpoint by what
     was kept out. ``membranes`` adds the figures of the ISBI 2012 challenge to those of the end.
-    ``half`` stores the best checkpoint in half precision, and measures it so. ``tracker`` is any
-    that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a folder or a name on
+    ``half`` stores the best checkpoint in half precision, but for batch norm, and measures it so.
+    ``tracker`` is any that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a folder or a name on
     the Hub, whose weights the run starts from; empty: from new ones.
 
     From the share ``freeze_norm`` of the run on, batch norm uses its running statistics in
