@@ -185,8 +185,8 @@ class RunSettings:
     one the run stops (0: never). ``tune`` chooses the thresholds of the best checkpoint by what
     was kept out. ``membranes`` adds the figures of the ISBI 2012 challenge to those of the end.
     ``half`` stores the best checkpoint in half precision, but for batch norm, and measures it so.
-    ``tracker`` is any that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a folder or a name on
-    the Hub, whose weights the run starts from; empty: from new ones.
+    ``tracker`` is any that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a
+    folder or a name on the Hub, whose weights the run starts from; empty: from new ones.
 
     From the share ``freeze_norm`` of the run on, batch norm uses its running statistics in
     training as it does afterwards (1: never). Where images differ much, dark fluorescence from
