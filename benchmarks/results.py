@@ -172,7 +172,22 @@ def read_published(path: Path) -> Published:
     return published
 
 
-def own_row(name: str, metrics: Mapping[str, Any]) -> Row:
+LOOKS = {"bright": "bright", "color": "coloured", "dark": "dark"}
+"""Words for the groups of images in ``validation`` / ``looks``."""
+
+
+def own_rows(name: str, metrics: Mapping[str, Any]) -> list[Row]:
+    """A row of all that was kept out, and one of the images of each look alone."""
+    looks = metrics["validation"].get("looks", {})
+    rows = [own_row(f"**{name}**", metrics)]
+    for look, validation in looks.items() if len(looks) > 1 else ():
+        data = metrics["data"] | {"validation_images": validation["images"]}
+        alone = metrics | {"data": data, "validation": validation}
+        rows.append(own_row(f"**{name}**, the {LOOKS[look]} images alone", alone))
+    return rows
+
+
+def own_row(who: str, metrics: Mapping[str, Any]) -> Row:
     data, validation = metrics["data"], metrics["validation"]
     parameters = metrics.get("parameters")
     figures = {
@@ -180,7 +195,7 @@ def own_row(name: str, metrics: Mapping[str, Any]) -> Row:
         for key, (_, places) in METRICS.items()
     }
     return Row(
-        f"**{name}**",
+        who,
         f"{data.get('train_images', '?')} / {data.get('validation_images', '?')}",
         NOTHING if parameters is None else f"{parameters:,}",
         training_of(metrics["training"]),
@@ -273,7 +288,7 @@ def render(models: Mapping[str, Mapping[str, Any]], published: Published) -> str
     cited: dict[str, int] = {}
     for key, group in groups.items():
         dataset = published.datasets.get(key, {"title": key, "differs": []})
-        rows = [own_row(name, metrics) for name, metrics in group.items()]
+        rows = [row for name, metrics in group.items() for row in own_rows(name, metrics)]
         for row in published.rows:
             if row["dataset"] == key:
                 number = cited.setdefault(row["source"], len(cited) + 1)

@@ -148,6 +148,7 @@ def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
     ]
     more = [f"Pixel error: {_figure(validation['pixel_error'], intervals.get('pixel_error'))}."]
     more += _instances(validation, intervals)
+    more += _looks(validation.get("looks", {}))
     if "membranes" in validation:
         more += _membranes(validation["membranes"])
     if intervals:
@@ -228,6 +229,22 @@ def _instances(validation: Mapping[str, Any], intervals: Mapping[str, Any]) -> l
         figure = _figure(validation["seg"], intervals.get("seg"))
         lines.append(f"SEG of the Cell Tracking Challenge: {figure}.")
     return lines
+
+
+def _looks(looks: Mapping[str, Any]) -> list[str]:
+    """What is said of dark, bright and coloured images alone, where there are several kinds."""
+    if len(looks) < 2:
+        return []
+    parts = []
+    for look, figures in looks.items():
+        name, value = "pixel error", figures["pixel_error"]
+        bounds = figures["intervals"]["pixel_error"]
+        if "average_precision_50" in figures:
+            name, value = "average precision at IoU 0.5", figures["average_precision_50"]
+            bounds = figures["intervals"]["average_precision_50"]
+        word = {"color": "coloured"}.get(look, look)
+        parts.append(f"{name} {_figure(value, bounds)} of the {figures['images']} {word} ones")
+    return [f"By the look of the images: {'; '.join(parts)}."]
 
 
 def _membranes(figures: Mapping[str, Any]) -> list[str]:

@@ -131,9 +131,10 @@ def deep_seeds(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Seeds by shape: the places farthest inside a region, one for each of its bulges.
 
-    The distance to the outside is smoothed a little (a rough outline has ridges). A maximum of it
-    is a seed if it rises by more than ``depth`` pixels above the way to a deeper one (an h-maximum,
-    scikit-image's reconstruction).
+    Holes of the region count as inside: texture leaves some in a large object, and each would
+    part it. The distance to the outside is smoothed a little (a rough outline has ridges). A
+    maximum of it is a seed if it rises by more than ``depth`` pixels above the way to a deeper one
+    (an h-maximum, scikit-image's reconstruction).
 
     Parameters
     ----------
@@ -154,6 +155,7 @@ def deep_seeds(
     >>> [int(deep_seeds(bone, depth)[0].max()) for depth in (1.0, 6.0)]
     [2, 1]
     """
+    region = ndimage.binary_fill_holes(region)
     inside = np.pad(region, 1)  # the image's rim is an outside as well
     distance = ndimage.distance_transform_edt(inside)
     distance = ndimage.gaussian_filter(distance, SEED_SMOOTHING)[1:-1, 1:-1] * region

@@ -180,8 +180,7 @@ class Segmentation:
         if self.seed_threshold is None:
             return label_objects(mask, self.min_area)
         evidence = self.evidence
-        # Shape is that of the whole object, border and all; else it is the most probable class.
-        if evidence is None or self.seed_depth:
+        if evidence is None:  # the most probable class
             evidence = probabilities.max(axis=0)
         return grow_seeds(
             mask,

@@ -28,7 +28,7 @@ from hf_unet.training.settings import AugmentationSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 STILL = AugmentationSettings(
-    elastic_sigma=0, rotate=False, flip=False, brightness=0, contrast=0, scale=(1.0, 1.0)
+    elastic_sigma=0, rotate=False, flip="none", brightness=0, contrast=0, scale=(1.0, 1.0)
 )
 
 
@@ -124,7 +124,7 @@ def test_image_and_labels_move_together(seed: int) -> None:
     _, instances = draw_discs(np.random.default_rng(seed), side=64, count=5)
     mask = instances.astype(np.int32)
     settings = AugmentationSettings(
-        elastic_sigma=6, scale=(0.8, 1.25), brightness=0, contrast=0, rotate=True, flip=True
+        elastic_sigma=6, scale=(0.8, 1.25), brightness=0, contrast=0, rotate=True, flip="all"
     )
     augmentation = build_augmentation(settings)
     augmentation.set_random_seed(seed)
@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_tile_and_another_another() -> None:
 
 
 def test_flips_reach_all_eight_positions_exactly() -> None:
-    settings = AugmentationSettings(**{**vars(STILL), "flip": True})
+    settings = AugmentationSettings(**{**vars(STILL), "flip": "all"})
     augmentation = build_augmentation(settings)
     image = np.arange(12 * 12, dtype=np.float32).reshape(12, 12, 1)
     mask = image[..., 0].astype(np.int32)
@@ -163,6 +163,38 @@ def test_flips_reach_all_eight_positions_exactly() -> None:
         np.testing.assert_allclose(moved["image"][..., 0], moved["mask"])
         seen.add(moved["mask"].tobytes())
     assert seen == eight
+
+
+@pytest.mark.parametrize(("flip", "count"), [("horizontal", 2), ("both", 4)])
+def test_flips_of_one_axis_or_both_turn_nothing(flip: str, count: int) -> None:
+    augmentation = build_augmentation(AugmentationSettings(**{**vars(STILL), "flip": flip}))
+    image = np.arange(12 * 12, dtype=np.float32).reshape(12, 12, 1)
+    mask = image[..., 0].astype(np.int32)
+    flipped = (mask, mask[:, ::-1], mask[::-1], mask[::-1, ::-1])
+    times = {one.tobytes(): 0 for one in flipped[:count]}
+    for seed in range(80):
+        augmentation.set_random_seed(seed)
+        moved = augmentation(image=image, mask=mask)
+        np.testing.assert_array_equal(moved["image"][..., 0], moved["mask"])
+        times[moved["mask"].tobytes()] += 1
+    assert min(times.values()) > 40 / count
+
+
+@pytest.mark.parametrize("offset", [(-1.0, 0.0), (0.0, 2.0), (1.0, -2.0)])
+def test_labels_that_lie_beside_what_they_mark_stay_there(offset: tuple[float, float]) -> None:
+    image, mask = np.zeros((11, 11, 1), np.float32), np.zeros((11, 11), np.int32)
+    spot = np.array([3, 4])
+    image[tuple(spot)], mask[tuple(spot + np.int64(offset))] = 1, 1
+    settings = AugmentationSettings(**{**vars(STILL), "flip": "all"})
+    augmentation = build_augmentation(settings, offset)
+    places = set()
+    for seed in range(60):
+        augmentation.set_random_seed(seed)
+        moved = augmentation(image=image, mask=mask)
+        (place,), (marked,) = np.argwhere(moved["image"][..., 0]), np.argwhere(moved["mask"])
+        assert tuple(marked - place) == offset
+        places.add(tuple(place))
+    assert len(places) == 8
 
 
 def test_rotation_reaches_every_quarter_and_scale_its_range() -> None:
@@ -258,7 +290,7 @@ def test_importing_asks_the_network_for_nothing() -> None:
 
 
 def test_warp_is_the_share_of_tiles_that_lose_their_texture() -> None:
-    still = {"brightness": 0.0, "contrast": 0.0, "flip": False}
+    still = {"brightness": 0.0, "contrast": 0.0, "flip": "none"}
     augmentation = build_augmentation(AugmentationSettings(warp=0.5, **still))  # type: ignore[arg-type]
     noise = np.random.default_rng(0).standard_normal((40, 40, 1)).astype(np.float32)
     kept = 0

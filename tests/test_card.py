@@ -220,6 +220,25 @@ def test_the_card_says_how_well_the_estimate_held() -> None:
         assert "`result.expected_dice` is" in card and "has not been measured" in card
 
 
+def test_figures_by_look_are_shown_where_images_look_unlike() -> None:
+    metrics = copy.deepcopy(METRICS)
+    dark = {
+        "images": 6,
+        "pixel_error": 0.01,
+        "average_precision_50": 0.8438,
+        "intervals": {"pixel_error": [0, 1], "average_precision_50": [0.8, 0.9]},
+    }
+    bright = {"images": 3, "pixel_error": 0.0313, "intervals": {"pixel_error": [0.02, 0.04]}}
+    metrics["validation"]["looks"] = {"color": bright, "dark": dark}
+    card = str(render_card(CONFIG, metrics))
+    assert (
+        "By the look of the images: pixel error 0.0313 (0.0200 - 0.0400) of the 3 coloured ones; "
+        "average precision at IoU 0.5 0.8438 (0.8000 - 0.9000) of the 6 dark ones." in card
+    )
+    metrics["validation"]["looks"] = {"dark": dark}  # all of them: the figures stand above
+    assert "By the look" not in str(render_card(CONFIG, metrics))
+
+
 def test_no_figure_is_typed_into_the_template() -> None:
     body = template().split("## What it was given")[1].split("## Paper")[0]
     assert not any(letter.isdigit() for letter in body)

@@ -27,7 +27,7 @@ from hf_unet.training.settings import (
 )
 
 STILL = AugmentationSettings(
-    elastic_sigma=0, rotate=False, flip=False, brightness=0, contrast=0, scale=(1.0, 1.0)
+    elastic_sigma=0, rotate=False, flip="none", brightness=0, contrast=0, scale=(1.0, 1.0)
 )
 PLAIN = LossSettings(w0=0.0, class_weights=(1.0, 1.0))
 
@@ -307,7 +307,7 @@ def test_pairs_forget_nothing_of_the_file(tmp_path: Path) -> None:
 def test_one_change_does_not_tell_of_another(data: Path) -> None:
     # albumentations' set_random_seed gives each transform the same numbers: no tile would be
     # inverted that is not also warped.
-    chances = AugmentationSettings(warp=0.5, invert=0.5, flip=False, brightness=0, contrast=0)
+    chances = AugmentationSettings(warp=0.5, invert=0.5, flip="none", brightness=0, contrast=0)
     stream = draws_of(data, settings_of(augmentation=chances), count=240)
     values = np.unique(np.concatenate([image.ravel() for image in stream.images]))
     seen = np.zeros((240, 2), bool)

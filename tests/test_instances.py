@@ -182,6 +182,22 @@ def test_discs_that_touch_are_parted_by_their_shape_alone() -> None:
     assert deep_seeds(pair, 9.0)[0].max() == 1
 
 
+def test_holes_of_its_texture_do_not_part_an_object() -> None:
+    rows, columns = np.mgrid[:50, :50]
+    disc = np.hypot(rows - 25, columns - 25) < 20
+    holed = disc.copy()
+    for row, column in ((25, 25), (18, 30), (32, 18)):
+        holed[row - 2 : row + 2, column - 2 : column + 2] = False
+    whole, depth = deep_seeds(disc, 0.5)
+    seeds, depth_of_holed = deep_seeds(holed, 0.5)
+    assert whole.max() == seeds.max() == 1
+    np.testing.assert_array_equal(depth, depth_of_holed)
+    evidence = np.where(holed, np.float32(0.9), np.float32(0.1))
+    parted = grow_seeds(disc.astype(np.uint8), evidence, seed_threshold=0.5, seed_depth=0.5)
+    np.testing.assert_array_equal(parted.labels > 0, disc)
+    assert parted.labels.max() == 1
+
+
 def test_a_disc_at_the_rim_of_the_image_is_one_seed() -> None:
     rows, columns = np.mgrid[:30, :30]
     half = np.hypot(rows - 15, columns) < 10

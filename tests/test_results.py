@@ -115,6 +115,18 @@ def test_our_figures_stand_before_the_published_ones(results: ModuleType, tmp_pa
     assert "RingNet" not in text and "B. Author" not in text
 
 
+def test_each_look_has_a_row_of_its_own(results: ModuleType, tmp_path: Path) -> None:
+    looks = {"color": {"images": 1, "seg": 0.25}, "dark": {"images": 3, "seg": 0.75}}
+    models = {"m": metrics_of("stars", seg=0.5, looks=looks)}
+    text = results.render(models, published(results, tmp_path))
+    assert cells(text, "**m**")[3:] == ["0.5000"]
+    assert cells(text, "**m**, the coloured images alone")[3:] == ["0.2500"]
+    assert cells(text, "**m**, the dark images alone")[0] == "20 / 3"
+    looks.pop("color")
+    alike = {"m": metrics_of("stars", seg=0.5, looks=looks)}
+    assert "alone" not in results.render(alike, published(results, tmp_path))
+
+
 def test_models_of_one_dataset_share_a_table(results: ModuleType, tmp_path: Path) -> None:
     models = {
         "one": metrics_of("disc", seg=0.5),

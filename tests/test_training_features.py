@@ -15,7 +15,7 @@ from test_training_loop import log_of, same_weights, settings_of
 
 from hf_unet import UNet
 from hf_unet.errors import ModelError
-from hf_unet.training.loop import train
+from hf_unet.training.loop import halve, train
 from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import SettingsError
 from hf_unet.training.starting import start_network
@@ -167,6 +167,27 @@ def test_other_channels_get_a_first_convolution_of_their_own(plain: Path) -> Non
     assert fresh == "the first convolution: best takes 1 channels, this network 3"
 
 
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_a_network_twice_as_wide_starts_where_the_narrow_one_stopped(
+    norm: str | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(4)
+    narrow = UNet(base_channels=3, depth=2, in_channels=2, norm=norm, seed_threshold=0.7)
+    images = torch.randn(2, 2, 60, 76)
+    narrow.train()(images)  # so that the statistics are not those of a new network
+    narrow.save_pretrained(tmp_path / "narrow")
+    network = {"base_channels": 6, "depth": 2, "in_channels": 2, "norm": norm}
+    network["classes"] = list(narrow.classes)
+    settings = settings_of(network=network, run={"init": str(tmp_path / "narrow")})
+    wide = start_network(settings).network.eval()
+    assert wide.base_channels == 6 and wide.seed_threshold == 0.7
+    torch.testing.assert_close(wide(images), narrow.eval()(images), rtol=1e-4, atol=1e-5)
+    first = wide.get_parameter("contracting.0.0.weight")
+    wide(images).square().sum().backward()
+    assert torch.equal(first[:3], first[3:])  # twins, ...
+    assert first.grad is not None and not torch.allclose(first.grad[:3], first.grad[3:])
+
+
 def test_a_run_says_what_is_new(data: Path, plain: Path, tmp_path: Path, capsys: Any) -> None:
     settings = settings_of(
         network={"norm": None, "classes": ["ground", "disc"]},
@@ -247,6 +268,22 @@ def test_classes_that_overlap_from_folders_to_thresholds_and_run_lengths(tmp_pat
     )
     result.save(tmp_path / "out")
     assert "bright" in (tmp_path / "out" / "rle.csv").read_text()
+
+
+def test_a_variance_beyond_half_precision_is_kept() -> None:
+    torch.manual_seed(0)
+    network = UNet(base_channels=2, depth=1, norm="batch").eval()
+    images = torch.randn(1, 1, 40, 40)
+    norm = network.get_submodule("contracting.0.1")
+    assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_var is not None
+    norm.running_var.fill_(1e6)  # half precision ends at 65504
+    norm.weight.data.fill_(1e3)
+    expected = network(images)
+    halve(network)
+    state = network.state_dict()
+    assert state["contracting.0.0.weight"].dtype == torch.float16
+    assert torch.isfinite(state["contracting.0.1.running_var"]).all()
+    torch.testing.assert_close(network.float()(images), expected, rtol=0.01, atol=0.01)
 
 
 def test_half_precision_is_stored_and_measured(data: Path, plain: Path, tmp_path: Path) -> None:

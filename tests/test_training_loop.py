@@ -422,7 +422,7 @@ def test_classes_that_overlap_train(tmp_path: Path) -> None:
     settings = settings_of(
         network={"classes": ["disc", "left"], "multilabel": True},
         data={"kind": "multilabel"},
-        augmentation={"flip": False, "rotate": False},
+        augmentation={"flip": "none", "rotate": False},
         loss={"w0": 0.0, "class_weights": []},
         run={"steps": 40, "validate_every": 40},
     )

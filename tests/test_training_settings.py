@@ -82,13 +82,13 @@ def test_values_are_read_and_the_rest_is_default(tmp_path: Path) -> None:
     recipe = write(
         tmp_path,
         "[network]\nbase_channels = 8\n[run]\nsteps = 12\n"
-        "[augmentation]\nscale = [0.5, 2]\nflip = false\n[optimizer]\nlearning_rate = 1\n",
+        '[augmentation]\nscale = [0.5, 2]\nflip = "none"\n[optimizer]\nlearning_rate = 1\n',
     )
     settings = read_settings(recipe)
     assert settings.network == {"base_channels": 8}
     assert settings.run.steps == 12
     assert settings.augmentation.scale == (0.5, 2.0)
-    assert settings.augmentation.flip is False
+    assert settings.augmentation.flip == "none"
     assert isinstance(settings.optimizer.learning_rate, float)
     assert settings.run.batch == Settings().run.batch
 

@@ -20,6 +20,56 @@ smooth images misses on others: one trained so on ISBI 2012 had a pixel error of
 kept out, and of 0.0751 on the same ones blurred by 0.6 pixels."""
 
 
+class Flip(A.DualTransform):
+    """One of the flips and quarter turns of a square, each as likely.
+
+    Where labels lie half a pixel above what they mark, a flip would put them below, and a network
+    that has seen both learns neither. So they are moved back, by whole pixels: what is left of
+    twice the offset is at most half a pixel.
+
+    Parameters
+    ----------
+    which : str
+        One of `hf_unet.training.settings.FLIPS` but "none".
+    offset : tuple of float
+        How far the labels lie below and to the right of what they mark, in pixels.
+    """
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    def __init__(self, which: str, offset: tuple[float, float] = (0.0, 0.0)) -> None:
+        super().__init__(p=1.0)
+        quarters = {"horizontal": (0,), "both": (0, 2), "all": (0, 1, 2, 3)}[which]
+        self.symmetries = [(mirrored, turns) for mirrored in (False, True) for turns in quarters]
+        self.offset = np.array(offset)
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw one."""
+        return {"symmetry": self.symmetries[self.random_generator.integers(len(self.symmetries))]}
+
+    def apply(self, img: NDArray[Any], symmetry: tuple[bool, int], **_: Any) -> NDArray[Any]:
+        """Turn the image."""
+        mirrored, quarters = symmetry
+        return np.ascontiguousarray(np.rot90(img[:, ::-1] if mirrored else img, quarters))
+
+    def apply_to_mask(
+        self, mask: NDArray[Any], symmetry: tuple[bool, int], **_: Any
+    ) -> NDArray[Any]:
+        """Turn the labels, and move them to where they lay; the rim is repeated."""
+        turned = self.apply(mask, symmetry)
+        mirrored, quarters = symmetry
+        down, right = self.offset * (1, -1 if mirrored else 1)
+        for _turn in range(quarters):  # counterclockwise: what lay to the right lies above
+            down, right = -right, down
+        rows, columns = np.rint(self.offset - (down, right)).astype(int)
+        if not (rows or columns):
+            return turned
+        height, width = turned.shape[:2]
+        y = np.clip(np.arange(height) - rows, 0, height - 1)
+        x = np.clip(np.arange(width) - columns, 0, width - 1)
+        return np.ascontiguousarray(turned[y[:, None], x])
+
+
 class ElasticDeformation(A.DualTransform):
     """The paper's elastic deformation (Ronneberger et al. 2015, section 3.1).
 
@@ -201,14 +251,18 @@ class Blur(A.ImageOnlyTransform):
         return blurred.reshape(img.shape)
 
 
-def build_augmentation(settings: AugmentationSettings) -> A.Compose:
+def build_augmentation(
+    settings: AugmentationSettings, offset: tuple[float, float] = (0.0, 0.0)
+) -> A.Compose:
     """The transforms that the settings ask for; give each draw its ``set_random_state``.
+
+    ``offset`` is that of the labels, in pixels down and to the right; see `Flip`.
 
     Not ``set_random_seed``: that gives every transform the same numbers (albumentations 2.0.8).
     """
     transforms: list[A.BasicTransform | A.BaseCompose] = []
-    if settings.flip:
-        transforms.append(A.D4(p=1.0))
+    if settings.flip != "none":
+        transforms.append(Flip(settings.flip, offset))
     warps: list[A.BasicTransform] = []
     low, high = settings.scale
     if settings.rotate or low != high:

@@ -83,7 +83,7 @@ class Draws(Dataset[dict[str, Tensor]]):
         self.names = [pair.name for pair in pairs]
         self.images = [pair.scaled(in_channels, normalization) for pair in pairs]
         self.odds = self._odds()
-        self.augmentation = build_augmentation(settings.augmentation)
+        self.augmentation = build_augmentation(settings.augmentation, settings.data.offset)
 
     def _odds(self) -> NDArray[np.float64]:
         """Odds of each pair to be drawn: by area, and if ``balance``, evened out by appearance."""

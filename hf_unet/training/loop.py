@@ -211,6 +211,13 @@ def freeze_norm(net: nn.Module) -> None:
             module.eval()
 
 
+def halve(net: nn.Module) -> None:
+    """Store convolutions in half precision; a variance of batch norm may lie above its range."""
+    for module in net.modules():
+        if not isinstance(module, nn.BatchNorm2d) and not any(module.children()):
+            module.half()
+
+
 def _share(batch: int, processes: int) -> int:
     """Tiles of a batch for each process."""
     if batch % processes:
@@ -313,7 +320,8 @@ def _finish(
         best = UNet.from_pretrained(output / "best", device=accelerator.device, **chosen)
         best.save_pretrained(output / "best")
     if settings.run.half:
-        best.half().save_pretrained(output / "best")
+        halve(best)
+        best.save_pretrained(output / "best")
         best = UNet.from_pretrained(output / "best", device=accelerator.device)
     measured = measure(
         best,

@@ -1,5 +1,6 @@
 """All figures of a network on annotated images, as metrics.json holds them, and samples of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +12,11 @@ from hf_unet import __version__
 from hf_unet.calibration import Calibration
 from hf_unet.colors import rgb
 from hf_unet.display import displayed
-from hf_unet.judgement import Judgement
+from hf_unet.judgement import Evaluation, Judgement
 from hf_unet.network import SegmentationNetwork
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
+from hf_unet.training.datasets import appearance
 from hf_unet.training.estimates import Estimated, calibrate, estimate_figures, estimated
 from hf_unet.training.evaluation import evaluate
 from hf_unet.training.membranes import membrane_figures
@@ -60,7 +62,8 @@ def measure(
     ----------
     model : SegmentationNetwork
     settings : Settings
-        Of its training; ``data``, ``card`` and ``run.membranes`` are used.
+        Of its training; ``data``, ``card`` and ``run.membranes`` are used. With ``data.balance``
+        the figures of dark, bright and coloured images alone stand below "looks".
     pairs : sequence of Pair
         Kept out of its training.
     train_images : int
@@ -83,7 +86,10 @@ def measure(
         if calibrating and (counted := estimated(result, pair.truth, scores)) is not None:
             estimates.append(counted)
 
-    validation = evaluate(model, pairs, on_result=keep).summary(intervals=True)
+    evaluation = evaluate(model, pairs, on_result=keep)
+    validation = evaluation.summary(intervals=True)
+    if settings.data.balance:
+        validation["looks"] = _looks(model, evaluation.images, pairs)
     if sections:
         truths, masks, probabilities = zip(*sections, strict=True)
         validation["membranes"] = membrane_figures(truths, masks, probabilities)
@@ -108,6 +114,18 @@ def measure(
         "overlap_tile": asdict(compare_seams(model, pairs[0].image)),
     }
     return Measured(metrics, tuple(samples), calibrate(estimates) if calibrated else None)
+
+
+def _looks(
+    model: SegmentationNetwork, judged: Sequence[Judgement], pairs: Sequence[Pair]
+) -> dict[str, Any]:
+    """The figures of the images of each look, by its name."""
+    groups: dict[str, list[Judgement]] = defaultdict(list)
+    for pair, one in zip(pairs, judged, strict=True):
+        groups[appearance(pair.scaled(model.in_channels, model.normalization))].append(one)
+    return {
+        look: Evaluation(tuple(groups[look])).summary(intervals=True) for look in sorted(groups)
+    }
 
 
 def sample(pair: Pair, result: Segmentation, scores: Judgement) -> Sample:

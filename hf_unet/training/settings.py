@@ -17,6 +17,10 @@ else:
     import tomli as tomllib
 
 
+FLIPS = ("none", "horizontal", "both", "all")
+"""Positions in which a tile may be shown; `AugmentationSettings` says which each means."""
+
+
 class SettingsError(ValueError):
     """A recipe cannot be used; the message names the key and what would be right."""
 
@@ -41,7 +45,8 @@ class DataSettings:
 
     ``balance`` draws dark, bright and coloured images more evenly than they occur. ``separate``
     turns the pixels where instances touch into background. ``border`` is the width in pixels of
-    the border class of a network that has one.
+    the border class of a network that has one. ``offset`` is how far the labels lie below and to
+    the right of what they mark, in pixels (negative: above, to the left): a flip leaves them there.
     """
 
     layout: str = ""
@@ -61,6 +66,7 @@ class DataSettings:
     balance: bool = False
     separate: bool = False
     border: float = 3.0
+    offset: tuple[float, float] = (0.0, 0.0)
     terms: str = ""
     citation: str = ""
     name: str = ""
@@ -90,13 +96,17 @@ class AugmentationSettings:
 
     ``warp`` is the share of tiles that are rotated, scaled and deformed at all; the others keep
     the texture of an image that was never interpolated, which is what the network will be shown.
+
+    ``flip`` says in which positions a tile is shown: "none" as it is; "horizontal" left and right
+    exchanged in every second; "both" top and bottom as well, for itself; "all" one of the eight
+    flips and quarter turns of the square.
     """
 
     warp: float = 1.0
     elastic_sigma: float = 10.0
     elastic_grid: int = 3
     rotate: bool = True
-    flip: bool = True
+    flip: str = "all"
     scale: tuple[float, float] = (1.0, 1.0)
     brightness: float = 0.1
     contrast: float = 0.2
@@ -109,6 +119,7 @@ class AugmentationSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, 2, "elastic_grid")
+        _one_of(self, "flip", FLIPS)
         amounts = ("brightness", "contrast", "gamma", "noise", "blur", "color")
         _at_least(self, 0, "elastic_sigma", *amounts)
         for name in ("warp", "to_grey", "invert"):
@@ -173,7 +184,8 @@ class RunSettings:
     figure by which the best checkpoint is chosen; after ``patience`` validations without a better
     one the run stops (0: never). ``tune`` chooses the thresholds of the best checkpoint by what
     was kept out, and calibrates it. ``membranes`` adds the figures of the ISBI 2012 challenge to
-    those of the end. ``half`` stores the best checkpoint in half precision, and measures it so.
+    those of the end. ``half`` stores the best checkpoint in half precision, but for batch norm, and
+    measures it so.
     ``tracker`` is any that Accelerate knows, such as "wandb"; empty: none. ``init`` is a model, a
     folder or a name on the Hub, whose weights the run starts from; empty: from new ones.
 

@@ -11,6 +11,7 @@ from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 from hf_unet.pretrained import Repository
 from hf_unet.training.settings import Settings, SettingsError
+from hf_unet.training.widening import widen
 
 DECISIONS = ("thresholds", "colors", "border", "seed_threshold", "seed_depth", "seed_area")
 """Arguments that belong to a network's classes, and are not taken over to other ones."""
@@ -36,7 +37,8 @@ def start_network(settings: Settings) -> Start:
     """The network that the recipe's [network] asks for, with new weights or those of ``run.init``.
 
     A network to start from may have other classes or channels: a class of the same name keeps its
-    weights, and a first convolution for other channels is new. All else must be the same.
+    weights, and a first convolution for other channels is new. It may have half the
+    ``base_channels``: see `hf_unet.training.widening`. All else must be the same.
 
     Raises
     ------
@@ -54,6 +56,8 @@ def start_network(settings: Settings) -> Start:
         return Start(UNet(**settings.network))
     teacher = UNet.from_pretrained(settings.run.init)
     changed = settings.network
+    if changed.get("base_channels") == 2 * teacher.base_channels:
+        teacher = widen(teacher, torch.Generator().manual_seed(settings.run.seed))
     arguments: dict[str, Any] = {name: getattr(teacher, name) for name in known}
     arguments["calibration"] = None  # it holds for the weights that it was fitted to
     if tuple(changed.get("classes", teacher.classes)) != teacher.classes:
@@ -83,7 +87,7 @@ def _take_over(network: UNet, teacher: UNet, title: str) -> list[str]:
             raise ModelError(
                 f"The weights of {title} do not fit the network of the recipe: {name} has the "
                 f"shape {tuple(value.shape)}. Only its classes and channels may differ from those "
-                "of the network it starts from."
+                "of the network it starts from, and its width, which may be twice as large."
             )
     return list(dict.fromkeys(fresh))
 

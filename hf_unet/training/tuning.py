@@ -18,7 +18,7 @@ SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SEED_AREAS = (0.0, 0.03, 0.1)
 """Candidates; the areas as shares of the area of a median object."""
 
-DEEP_THRESHOLDS = (0.5, 0.65, 0.75, 0.85)
+DEEP_THRESHOLDS = (0.2, 0.35, 0.5, 0.65, 0.8)
 SEED_DEPTHS = (0.02, 0.05, 0.1, 0.2)
 """Candidates of seeds by shape; depths as shares of the radius of a median object, as a disc."""
 
