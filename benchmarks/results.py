@@ -281,9 +281,10 @@ def render(models: Mapping[str, Mapping[str, Any]], published: Published) -> str
         "# Results",
         "",
         "Written by `python benchmarks/results.py`; do not edit. Our figures, in bold rows, are "
-        "of images kept out of training, with 95 % bootstrap intervals over images where they were "
-        "computed. ↓ smaller is better, ↑ larger is better. Conditions differ: read what stands "
-        "below each table before comparing.",
+        "of images kept out of training; checkpoints and thresholds were chosen on the same ones, "
+        "so expect a little less on others. In brackets: 95 % bootstrap intervals over images, "
+        "where computed. ↓ smaller is better, ↑ larger is better. Conditions differ: read what "
+        "stands below each table before comparing.",
     ]
     cited: dict[str, int] = {}
     for key, group in groups.items():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from demo_pages import noise, shown_with, small_network
 from numpy.typing import NDArray
+from scipy import ndimage
 from slow_definitions import mirrored
 
 from hf_unet import UNet
@@ -246,8 +247,10 @@ def test_the_scene_and_the_table_say_the_same(noisy: Shown) -> None:
     scene = seam_scene(noisy, ways)
     assert scene.settings["panes"] == [["image", f"way{n}"] for n in range(3)]
     for layer, way, row in zip(scene.layers[1:], ways, seam_table(ways), strict=True):
-        assert np.array_equal(layer.data[0], way.changed)
-        assert layer.settings["names"][1] == way.name == row[0]
+        assert np.array_equal(layer.data[0] == 1, way.changed)
+        away = ndimage.distance_transform_cdt(~way.changed, "taxicab")
+        assert np.array_equal(layer.data[0] == 2, (away > 0) & (away <= 4) & way.changed.any())
+        assert layer.label == way.name == row[0]
         assert row[4].startswith(f"{np.count_nonzero(way.changed):,} (")
         assert row[2] == f"{way.step[1]} x {way.step[0]}"
 

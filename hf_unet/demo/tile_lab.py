@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from hf_unet.colors import hex_color
 from hf_unet.demo.scenes import Layer, Scene, image_layer
@@ -17,6 +18,9 @@ LARGEST_SIDE = 4096
 """Of the mirrored image; a larger one is thinned, since it only shows where tiles lie."""
 
 ORANGE = (230, 97, 0)
+
+RING = 4
+"""Pixels around one that changed its class."""
 
 
 @dataclass(frozen=True)
@@ -201,14 +205,23 @@ def _box(
 
 
 def seam_scene(shown: Shown, ways: tuple[Stitching, ...]) -> Scene:
-    """The image, and for each way of stitching the pixels whose class it changed."""
+    """The image, and for each way of stitching the pixels whose class it changed.
+
+    Around each lies a ring, as a single pixel of a whole image cannot be seen.
+    """
     height, width = ways[0].changed.shape
     layers = [image_layer(np.asarray(shown.result.image)[:, :height, :width])]
     panes = []
     for number, way in enumerate(ways):
-        settings = {"names": ["", way.name], "colors": ["#000000", hex_color(ORANGE)], "first": 1}
+        settings = {
+            "names": ["", "another class", "near one"],
+            "colors": ["#000000", hex_color(ORANGE), hex_color(YELLOW)],
+            "first": 1,
+        }
         key = f"way{number}"
-        layers.append(Layer(key, "indices", way.name, way.changed.astype(np.uint8)[None], settings))
+        near = ndimage.binary_dilation(way.changed, iterations=RING)
+        drawn = np.where(way.changed, 1, np.where(near, 2, 0)).astype(np.uint8)
+        layers.append(Layer(key, "indices", way.name, drawn[None], settings))
         panes.append(["image", key])
     return Scene(tuple(layers), "seams " + image_of(shown), {"panes": panes, "look": "seams"})
 
