@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hf_unet.arguments import whole
 from hf_unet.errors import ModelError
@@ -143,18 +144,18 @@ class UNet(SegmentationNetwork):
         pad = 0 if padding == "valid" else 1
         channels = [base_channels * 2**level for level in range(depth + 1)]
         self.contracting = nn.ModuleList(
-            _convolutions(before, after, pad, norm)
+            Convolutions(before, after, pad, norm)
             for before, after in zip([in_channels, *channels], channels[:-1], strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.drop = nn.Dropout(self.dropout)
-        self.bottleneck = _convolutions(channels[-2], channels[-1], pad, norm)
+        self.bottleneck = Convolutions(channels[-2], channels[-1], pad, norm)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
             for width in reversed(channels[:-1])
         )
         self.expansive = nn.ModuleList(
-            _convolutions(2 * width, width, pad, norm) for width in reversed(channels[:-1])
+            Convolutions(2 * width, width, pad, norm) for width in reversed(channels[:-1])
         )
         self.classifier = nn.Conv2d(base_channels, len(self.classes), kernel_size=1)
         self.reset_parameters()
@@ -258,13 +259,55 @@ def crop(features: Tensor, like: Tensor) -> Tensor:
     return features[..., top : top + height, left : left + width]
 
 
-def _convolutions(before: int, after: int, pad: int, norm: str | None) -> nn.Sequential:
-    """The 3x3 convolutions of one level, each followed by a ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (before, *[after] * (CONVS_PER_LEVEL - 1)):
-        # Batch norm subtracts the mean, and with it any bias.
-        layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=pad, bias=norm is None))
-        if norm == "batch":
-            layers.append(nn.BatchNorm2d(after))
-        layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers)
+class Convolutions(nn.Sequential):
+    """The 3x3 convolutions of one level, each followed by a ReLU.
+
+    Where nothing is learnt, batch norm is folded into the convolution before it: its statistics
+    are constants there, and a convolution scaled and shifted is a convolution. The result is the
+    same to float rounding, and a pass over the level's activations is saved.
+
+    Parameters
+    ----------
+    before, after : int
+        Channels of the input and of the output.
+    pad : int
+        Zeros on each side.
+    norm : None or "batch"
+    """
+
+    def __init__(self, before: int, after: int, pad: int, norm: str | None) -> None:
+        layers: list[nn.Module] = []
+        for channels in (before, *[after] * (CONVS_PER_LEVEL - 1)):
+            # Batch norm subtracts the mean, and with it any bias.
+            layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=pad, bias=norm is None))
+            if norm == "batch":
+                layers.append(nn.BatchNorm2d(after))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+        self._foldable = norm == "batch"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, before, H, W) -> (N, after, H', W')."""
+        if not self._foldable or self.training or torch.is_grad_enabled():
+            return cast(Tensor, super().forward(input))  # type: ignore[no-untyped-call]
+        x = input
+        convolution: nn.Conv2d
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                convolution = layer
+            elif isinstance(layer, nn.BatchNorm2d):
+                weight, bias = _folded(convolution, layer)
+                x = functional.conv2d(x, weight, bias, padding=convolution.padding)
+            else:
+                x = layer(x)
+        return x
+
+
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that does what the two do in turn."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None  # as BatchNorm2d is made here
+    scale = norm.weight.float() / torch.sqrt(variance.float() + norm.eps)
+    weight = convolution.weight.float() * scale[:, None, None, None]
+    bias = norm.bias.float() - mean.float() * scale
+    return weight.to(convolution.weight.dtype), bias.to(convolution.weight.dtype)

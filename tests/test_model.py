@@ -446,3 +446,38 @@ def test_a_step_of_the_nets_own_output_size_shows() -> None:
     assert plan.step == (20, 20) == (model.output_size(108), model.output_size(108))
     assert changed[0] == 0
     assert changed[1] > 0.01
+
+
+def test_batch_norm_folded_into_convolutions_says_the_same() -> None:
+    torch.manual_seed(0)
+    model = UNet(base_channels=4, depth=2, norm="batch")
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.2, 3)
+            with torch.no_grad():
+                module.weight.normal_()
+                module.bias.normal_()
+    images = torch.randn(2, 1, 60, 76)
+    model.eval()
+    as_it_stands = model(images)  # with gradients, nothing is folded
+    assert as_it_stands.requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images), as_it_stands.detach(), rtol=1e-5, atol=1e-5)
+    model.train()  # nor where statistics are those of the batch
+    with torch.no_grad():
+        assert not torch.allclose(model(images), as_it_stands.detach(), atol=1e-2)
+
+
+def test_what_is_folded_follows_the_weights() -> None:
+    model = UNet(base_channels=2, depth=1, norm="batch").eval()
+    images = torch.randn(1, 1, 40, 40)
+    with torch.inference_mode():
+        before = model(images)
+    with torch.no_grad():
+        model.contracting[0][0].weight.mul_(3)
+        model.contracting[0][1].running_mean.add_(1)
+    with torch.inference_mode():
+        after = model(images)
+    torch.testing.assert_close(after, model(images).detach(), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(after, before, atol=1e-3)
