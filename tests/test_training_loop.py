@@ -636,7 +636,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_learns_the_rest(
 def test_a_start_of_another_shape_is_refused_before_anything_is_written(
     finished: Path, data: Path, tmp_path: Path
 ) -> None:
-    wider = settings_of(run={"init": str(finished / "best")}, network={"base_channels": 8})
+    wider = settings_of(run={"init": str(finished / "best")}, network={"base_channels": 6})
     with pytest.raises(ModelError, match="shape"):
         train(wider, data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
