@@ -157,6 +157,12 @@ def true_mask(result: Segmentation, labels: Labels) -> NDArray[Any]:
     return labels.stack() if result.multilabel else labels.class_map()
 
 
+def overlap_of(result: Segmentation, labels: Labels) -> OverlapScores:
+    """Dice and IoU of each class in one image, and nothing that takes longer; see `judge`."""
+    expected = true_mask(result, labels)
+    return scores_per_image([class_counts(expected, result.mask, len(result.classes))])
+
+
 def confusion_of(result: Segmentation, labels: Labels) -> dict[str, NDArray[np.uint8]]:
     """Where each class is right, missed or invented, to be drawn.
 

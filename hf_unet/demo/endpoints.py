@@ -31,9 +31,8 @@ from hf_unet.demo.words import in_sentences
 from hf_unet.errors import ImageError
 from hf_unet.exports import write_mask_png, write_stack_tiff
 from hf_unet.instances import separate_touching
-from hf_unet.judgement import true_mask
+from hf_unet.judgement import overlap_of
 from hf_unet.labels import Labels, read_labels
-from hf_unet.metrics import OverlapScores, class_counts, scores_per_image
 from hf_unet.seams import compare_stitchings
 from hf_unet.segmentation import Segmentation
 from hf_unet.weight_map import boundary_weight_map
@@ -133,7 +132,7 @@ def measured_dice(
     result, labels = _segmented(image, truth, model, page)
     if labels is None:
         raise ImageError("Give a ground truth; without one, expected_dice answers.")
-    return _by_class(result, _scores(result, labels).dice)
+    return _by_class(result, overlap_of(result, labels).dice)
 
 
 def expected_dice(
@@ -304,17 +303,12 @@ def _figures(result: Segmentation, labels: Labels | None) -> Answer:
     if labels is None:
         expected = result.expected_dice
         return {} if expected is None else {"expected_dice": _by_class(result, expected)}
-    scores = _scores(result, labels)
+    scores = overlap_of(result, labels)
     return {
         "dice": _by_class(result, scores.dice),
         "iou": _by_class(result, scores.iou),
         "convention": "Dice and IoU of this one image; null for a class that neither holds",
     }
-
-
-def _scores(result: Segmentation, labels: Labels) -> OverlapScores:
-    truth = true_mask(result, labels)
-    return scores_per_image([class_counts(truth, result.mask, len(result.classes))])
 
 
 def _by_class(result: Segmentation, values: NDArray[np.float64]) -> dict[str, float | None]:

@@ -16,8 +16,7 @@ from hf_unet.demo.models import MODELS, bundled_models
 from hf_unet.demo.segmenting import Stopped
 from hf_unet.demo.shown import Shown
 from hf_unet.errors import ModelError
-from hf_unet.judgement import true_mask
-from hf_unet.metrics import class_counts, scores_per_image
+from hf_unet.judgement import overlap_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -114,8 +113,7 @@ def class_table(shown: Shown) -> list[list[str]]:
         for row, value in zip(rows, expected, strict=True):
             row[5] = "absent" if np.isnan(value) else f"{value:.4f}"
     if labels is not None:
-        truth = true_mask(result, labels)
-        scores = scores_per_image([class_counts(truth, result.mask, len(result.classes))])
+        scores = overlap_of(result, labels)
         for row, dice, iou in zip(rows, scores.dice, scores.iou, strict=True):
             row[3:5] = ["absent" if np.isnan(v) else f"{v:.4f}" for v in (dice, iou)]
     return rows

@@ -17,7 +17,7 @@ function describe(scene, part, x, y) {
     values[layer.key] = found;
     if (layer.kind === "image") words.push(`intensity ${found.map(amount).join(", ")}`);
     if (layer.kind === "scalar") words.push(`${layer.label} ${distance(found[0])}${layer.unit ? " " + layer.unit : ""}`);
-    if (layer.kind === "indices" && (found[0] >= layer.first || layer.first === 0 || layer.says_background))
+    if (layer.kind === "indices" && (found[0] >= layer.first || layer.first === 0))
       words.push(`${layer.label}: ${layer.names[found[0]] ?? found[0]}`);
     if (layer.kind === "bits") {
       const names = layer.names.filter((_, k) => found[0] & (1 << k));
