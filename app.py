@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from hf_unet.demo.mcp_server import wants_mcp
-from hf_unet.demo.models import EXAMPLES
+from hf_unet.demo.models.loading import EXAMPLES
 from hf_unet.demo.opening import prepare
 from hf_unet.demo.page import build, looks
 from hf_unet.demo.uploads import LARGEST_FILE

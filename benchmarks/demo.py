@@ -37,7 +37,7 @@ from demo_visit import Visit
 from playwright.sync_api import sync_playwright
 
 from hf_unet.demo import actions
-from hf_unet.demo.models import EXAMPLES, load_model
+from hf_unet.demo.models.loading import EXAMPLES, load_model
 from hf_unet.demo.segmenting import segment_upload
 from hf_unet.images import match_channels, normalize, read_image
 from hf_unet.tiles import run_tiles

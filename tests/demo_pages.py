@@ -50,10 +50,10 @@ def shown_with(
 
 def put_models(folder: Path, monkeypatch: pytest.MonkeyPatch, **networks: UNet) -> None:
     """Make these the demo's bundled models, and no others."""
-    from hf_unet.demo import models
-    from hf_unet.demo.model_cache import ModelCache
+    from hf_unet.demo.models import loading
+    from hf_unet.demo.models.cache import ModelCache
 
     for name, network in networks.items():
         network.save_pretrained(folder / name)
-    monkeypatch.setattr(models, "MODELS", folder)
-    monkeypatch.setattr(models, "_cache", ModelCache(models.MEMORY))
+    monkeypatch.setattr(loading, "MODELS", folder)
+    monkeypatch.setattr(loading, "_cache", ModelCache(loading.MEMORY))

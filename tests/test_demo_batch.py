@@ -13,12 +13,13 @@ import tifffile
 from PIL import Image
 
 from hf_unet import UNet
-from hf_unet.demo import archives, batch, models
-from hf_unet.demo.archives import ArchiveError, copy_member, list_members
-from hf_unet.demo.batch import Batch, scene_of_row, segment_batch
-from hf_unet.demo.batch_files import Brought, list_brought, tasks_of
-from hf_unet.demo.batch_rows import cells_of, headers_of, mean_scores
-from hf_unet.demo.models import load_model
+from hf_unet.demo.batch import archives, segmenting
+from hf_unet.demo.batch.archives import ArchiveError, copy_member, list_members
+from hf_unet.demo.batch.files import Brought, list_brought, tasks_of
+from hf_unet.demo.batch.rows import cells_of, headers_of, mean_scores
+from hf_unet.demo.batch.segmenting import Batch, scene_of_row, segment_batch
+from hf_unet.demo.models import loading
+from hf_unet.demo.models.loading import load_model
 from hf_unet.errors import ImageError, ModelError
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
@@ -33,7 +34,7 @@ def small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "models"
     UNet(classes=("background", "cell"), **shared).save_pretrained(folder / "cells")
     UNet(classes=("bone", "lung"), multilabel=True, **shared).save_pretrained(folder / "organs")
-    monkeypatch.setattr(models, "MODELS", folder)
+    monkeypatch.setattr(loading, "MODELS", folder)
 
 
 def pixels(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
@@ -357,7 +358,7 @@ def test_limits_of_a_batch_have_sentences(tmp_path, monkeypatch):
         run([], "cells", tmp_path)
     with pytest.raises(ModelError, match="There is no model"):
         run(files, "../cells", tmp_path)
-    monkeypatch.setattr(batch, "MOST_IMAGES", 2)
+    monkeypatch.setattr(segmenting, "MOST_IMAGES", 2)
     with pytest.raises(ImageError, match="These are 3 images"):
         run(files, "cells", tmp_path)
 
@@ -366,7 +367,7 @@ def test_limits_of_a_batch_have_sentences(tmp_path, monkeypatch):
 def test_a_batch_whose_results_fill_the_disk_ends_early(tmp_path, monkeypatch):
     for n in range(3):
         Image.fromarray(pixels(n)).save(tmp_path / f"{n}.png")
-    monkeypatch.setattr(batch, "MOST_RESULT_BYTES", 1)
+    monkeypatch.setattr(segmenting, "MOST_RESULT_BYTES", 1)
     done = run([tmp_path / f"{n}.png" for n in range(3)], "cells", tmp_path)
     assert len(done.rows) == 1 and "have grown to" in done.note
 
@@ -374,5 +375,5 @@ def test_a_batch_whose_results_fill_the_disk_ends_early(tmp_path, monkeypatch):
 def test_refusals_name_no_path_of_this_machine():
     leaking = OSError(2, "No such file", "/home/me/secret.tif")
     for error in (leaking, MemoryError(), RuntimeError("at /home/me"), ValueError("/home/me")):
-        assert "/home" not in batch.sentence_of(error)
-    assert batch.sentence_of(ImageError("a.tif is no image.")) == "a.tif is no image."
+        assert "/home" not in segmenting.sentence_of(error)
+    assert segmenting.sentence_of(ImageError("a.tif is no image.")) == "a.tif is no image."

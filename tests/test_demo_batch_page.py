@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from hf_unet import UNet
-from hf_unet.demo import address_part, models
+from hf_unet.demo import address_part
 from hf_unet.demo.addresses import Fetcher
+from hf_unet.demo.models import loading
 from hf_unet.demo.page import build
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
@@ -68,7 +69,7 @@ def test_a_zip_becomes_a_table_a_picture_and_a_zip(tab, tmp_path):
         file.write(TRUTH, "masks/nuclei.tif")
         file.write(OTHER, "images/<img src=x onerror=alert(1)>.png")
         file.writestr("images/<img src=y onerror=alert(2)>.txt", "no image")
-    network = UNet.from_pretrained(models.MODELS / "nuclei")
+    network = UNet.from_pretrained(loading.MODELS / "nuclei")
     result = network.segment(IMAGE)
     truth = read_labels(TRUTH, network.mask_classes).class_map()
     dice = f"{dice_per_class(truth, result.mask)[1]:.4f}"

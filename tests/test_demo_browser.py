@@ -11,7 +11,7 @@ import tifffile
 from demo_visit import Visit
 from numpy.typing import NDArray
 
-from hf_unet.demo.models import EXAMPLES, load_model
+from hf_unet.demo.models.loading import EXAMPLES, load_model
 from hf_unet.display import displayed, window_of
 from hf_unet.images import read_image
 from hf_unet.labels import read_labels

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from demo_visit import Visit
 
-from hf_unet.demo.models import EXAMPLES, load_model
+from hf_unet.demo.models.loading import EXAMPLES, load_model
 from hf_unet.demo.segmenting import JOBS
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class

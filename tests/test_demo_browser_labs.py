@@ -15,9 +15,9 @@ import tifffile
 from demo_visit import Visit
 from PIL import Image
 
-from hf_unet.demo.models import EXAMPLES, load_model
+from hf_unet.demo.labs.tiles import sight, tile_at
+from hf_unet.demo.models.loading import EXAMPLES, load_model
 from hf_unet.demo.segmenting import JOBS
-from hf_unet.demo.tile_lab import sight, tile_at
 from hf_unet.instances import separate_touching
 from hf_unet.seams import compare_stitchings
 from hf_unet.segmentation import Segmentation

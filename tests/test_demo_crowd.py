@@ -12,11 +12,11 @@ import tifffile
 from demo_pages import noise, put_models, small_network
 
 from hf_unet.demo import segmenting, shown
+from hf_unet.demo.labs.weights import weight_scene
 from hf_unet.demo.segmenting import JOBS, segment_upload, segmentation_scene
 from hf_unet.demo.shown import Shown, described, shown_of
 from hf_unet.demo.store import Store
 from hf_unet.demo.viewer import region
-from hf_unet.demo.weight_lab import weight_scene
 from hf_unet.errors import ImageError
 
 VISITORS = 20

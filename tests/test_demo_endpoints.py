@@ -16,7 +16,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from hf_unet import UNet, boundary_weight_map
-from hf_unet.demo import endpoints, models
+from hf_unet.demo import endpoints
+from hf_unet.demo.models import loading
 from hf_unet.demo.page import build
 from hf_unet.demo.uploads import LARGEST_FILE
 from hf_unet.instances import separate_touching
@@ -54,7 +55,7 @@ def client(address: str, tmp_path: Path) -> Client:
 
 @pytest.fixture(scope="module")
 def network() -> UNet:
-    return UNet.from_pretrained(models.MODELS / "nuclei")
+    return UNet.from_pretrained(loading.MODELS / "nuclei")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_the_pages_own_events_are_not_to_be_called(address):
 
 
 def test_models_are_the_bundled_ones(client):
-    assert client.predict(api_name="/models") == models.bundled_models()
+    assert client.predict(api_name="/models") == loading.bundled_models()
 
 
 def test_segment_gives_what_the_library_computes(client, result, truth):

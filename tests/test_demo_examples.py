@@ -9,29 +9,30 @@ import pytest
 from hub_server import HubServer, asks
 from PIL import Image
 
-from hf_unet.demo import examples, models, opening
-from hf_unet.demo.examples import listed_on_hub, read_examples
-from hf_unet.demo.hub_models import HubListings
+from hf_unet.demo import opening
+from hf_unet.demo.models import examples, loading
+from hf_unet.demo.models.examples import listed_on_hub, read_examples
+from hf_unet.demo.models.repositories import HubListings
 from hf_unet.errors import ModelError
 from hf_unet.images import read_image
 from hf_unet.labels import read_labels
 from hf_unet.metrics import average_precision, dice_per_class
 
-ALL = models.bundled_examples()
+ALL = loading.bundled_examples()
 each = pytest.mark.parametrize("example", ALL, ids=lambda example: example.image.stem)
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_listings", HubListings())
+    monkeypatch.setattr(loading, "_listings", HubListings())
     monkeypatch.delenv("SPACE_ID", raising=False)
 
 
 def test_every_bundled_model_has_an_example_and_every_file_is_one() -> None:
-    assert {example.model for example in ALL} == set(models.bundled_models())
+    assert {example.model for example in ALL} == set(loading.bundled_models())
     assert len({example.label for example in ALL}) == len(ALL)
     used = {path for example in ALL for path in (example.image, example.truth) if path}
-    assert used == {path for path in models.EXAMPLES.iterdir() if path.suffix != ".toml"}
+    assert used == {path for path in loading.EXAMPLES.iterdir() if path.suffix != ".toml"}
     assert sum(path.stat().st_size for path in used) < 1_500_000
 
 
@@ -59,7 +60,7 @@ EXPECTED = {
 @pytest.mark.slow
 @each
 def test_a_network_finds_what_is_there(example: examples.Example) -> None:
-    network = models.load_model(example.model)
+    network = loading.load_model(example.model)
     size = read_image(example.image).shape[1:]
     assert example.truth is not None
     kind = "multilabel" if network.multilabel else None
@@ -75,9 +76,9 @@ def test_a_network_finds_what_is_there(example: examples.Example) -> None:
 
 @pytest.mark.slow
 def test_drawings_can_be_made_again(tmp_path: Path) -> None:
-    script = runpy.run_path(str(models.ROOT / "spaces" / "draw_examples.py"))
+    script = runpy.run_path(str(loading.ROOT / "spaces" / "draw_examples.py"))
     for path in script["write_examples"](tmp_path):
-        kept = read_image(models.EXAMPLES / path.name)
+        kept = read_image(loading.EXAMPLES / path.name)
         again = read_image(path)
         # Other versions of NumPy and SciPy may round another way.
         assert np.mean(np.asarray(kept) != np.asarray(again)) < 0.01, path.name
@@ -126,31 +127,31 @@ def test_images_and_truths_are_matched_and_bounded() -> None:
 
 def test_a_repositorys_own_examples_are_fetched(hub: HubServer, tmp_path: Path) -> None:
     hub.add("lab/cells").put({"examples/a_b.png": b"image", "examples/a_b_mask.png": b"mask"})
-    (example,) = models.examples_of("lab/cells@main", tmp_path / "place")
+    (example,) = loading.examples_of("lab/cells@main", tmp_path / "place")
     assert example.label == "a b" and example.model == "lab/cells@main"
     assert example.image.read_bytes() == b"image" and example.image.is_relative_to(tmp_path)
     assert example.truth is not None and example.truth.read_bytes() == b"mask"
     hub.add("lab/bare").put({"config.json": b"{}"})
-    assert models.examples_of("lab/bare", tmp_path / "place") == ()
-    assert [one.model for one in models.examples_of("nuclei", tmp_path)] == ["nuclei", "nuclei"]
+    assert loading.examples_of("lab/bare", tmp_path / "place") == ()
+    assert [one.model for one in loading.examples_of("nuclei", tmp_path)] == ["nuclei", "nuclei"]
     with pytest.raises(ModelError, match="There is no public model lab/none"):
-        models.examples_of("lab/none", tmp_path)
+        loading.examples_of("lab/none", tmp_path)
 
 
 def test_examples_that_cannot_be_fetched_have_a_sentence(hub: HubServer, tmp_path: Path) -> None:
     hub.add("lab/cells").put({"examples/a.png": b"image"})
     hub.answer_next(403, asks("", "/resolve/"), times=2)
     with pytest.raises(ModelError, match=r"examples of lab/cells could not be fetched"):
-        models.examples_of("lab/cells", tmp_path)
+        loading.examples_of("lab/cells", tmp_path)
 
 
 def test_a_space_without_nuclei_opens_with_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert models.first_model() == "nuclei"
-    shutil.copytree(models.MODELS / "phc-u373", tmp_path / "phc-u373")
-    monkeypatch.setattr(models, "MODELS", tmp_path)
-    assert models.first_model() == "phc-u373"
+    assert loading.first_model() == "nuclei"
+    shutil.copytree(loading.MODELS / "phc-u373", tmp_path / "phc-u373")
+    monkeypatch.setattr(loading, "MODELS", tmp_path)
+    assert loading.first_model() == "phc-u373"
     example, result, _ = opening.prepare()
     assert example.model == "phc-u373"
-    assert result.classes == models.load_model("phc-u373").mask_classes
+    assert result.classes == loading.load_model("phc-u373").mask_classes

@@ -5,7 +5,7 @@ import pytest
 from demo_pages import noise, shown_with, small_network, two_squares
 
 from hf_unet.demo.actions import show_judgement
-from hf_unet.demo.judge_lab import figures, judge_scene, painted_labels
+from hf_unet.demo.labs.judge import figures_of, judge_scene, painted_labels
 from hf_unet.demo.shown import KEPT, Shown
 from hf_unet.errors import LabelError
 from hf_unet.judgement import Judgement, judge
@@ -81,11 +81,11 @@ def test_a_result_is_judged_once_for_words_scene_and_files(
     token = KEPT.keep(judged)
     words, table, _ = show_judgement(token)
     assert "Against **the ground truth**" in words and len(table) == 2
-    assert "against_ground_truth" in figures(judged)
+    assert "against_ground_truth" in figures_of(judged)
     assert calls == ["image.tif"]
     KEPT.drop(token)
 
 
 def test_without_truth_there_is_nothing_to_judge_by(shown: Shown) -> None:
     assert shown.judgement is None
-    assert "against_ground_truth" not in figures(shown)
+    assert "against_ground_truth" not in figures_of(shown)

@@ -15,10 +15,10 @@ from hub_server import HubServer, asks
 from huggingface_hub import constants, hf_hub_download
 
 from hf_unet import UNet
-from hf_unet.demo import hub_models, models
-from hf_unet.demo.hub_models import HubListings, Listing, UnreachableError
-from hf_unet.demo.model_cache import ModelCache, weight_bytes
-from hf_unet.demo.model_names import HubName, parse_hub_name
+from hf_unet.demo.models import loading, repositories
+from hf_unet.demo.models.cache import ModelCache, weight_bytes
+from hf_unet.demo.models.names import HubName, parse_hub_name
+from hf_unet.demo.models.repositories import HubListings, Listing, UnreachableError
 from hf_unet.errors import ModelError
 
 NET = "lab/cells"
@@ -39,8 +39,8 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept from another test."""
-    monkeypatch.setattr(models, "_cache", ModelCache(models.MEMORY))
-    monkeypatch.setattr(models, "_listings", HubListings())
+    monkeypatch.setattr(loading, "_cache", ModelCache(loading.MEMORY))
+    monkeypatch.setattr(loading, "_listings", HubListings())
     monkeypatch.delenv("SPACE_ID", raising=False)
 
 
@@ -51,7 +51,7 @@ def publish(hub: HubServer, files: dict[str, bytes], name: str = NET, **options:
 def refusal(name: str | None) -> str:
     """The sentence for the page: it ends as one, and shows no place on this machine."""
     with pytest.raises(ModelError) as caught:
-        models.load_model(name)
+        loading.load_model(name)
     message = str(caught.value)
     assert message.endswith(".") and "/tmp" not in message and str(Path.home()) not in message
     return message
@@ -130,17 +130,17 @@ def test_a_folder_of_this_machine_is_no_model(
     assert "There is no model 'org/net'" in refusal("org/net")
     for name in (str(folder.parent / "org" / "net"), "./org/net", "org/../org/net"):
         with pytest.raises(ModelError, match="There is no model"):
-            models.load_model(name)
+            loading.load_model(name)
 
 
 # --- bundled models ---------------------------------------------------------------------------
 
 
 def test_bundled_models_come_by_name_and_once() -> None:
-    assert "nuclei" in models.bundled_models()
-    first = models.load_model("phc-u373")
+    assert "nuclei" in loading.bundled_models()
+    first = loading.load_model("phc-u373")
     assert first.classes == ("background", "cell") and not first.training
-    assert models.load_model("phc-u373") is first
+    assert loading.load_model("phc-u373") is first
     for name in ("cells", "", None):
         assert f"There is no model {name or ''!r}. Choose dic-hela, em-membranes" in refusal(name)
 
@@ -148,10 +148,10 @@ def test_bundled_models_come_by_name_and_once() -> None:
 def test_a_bundled_model_that_was_replaced_is_loaded_anew(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "MODELS", folder.parent)
-    first = models.load_model("net")
+    monkeypatch.setattr(loading, "MODELS", folder.parent)
+    first = loading.load_model("net")
     os.utime(folder / "model.safetensors", (1, 1))
-    assert models.load_model("net") is not first
+    assert loading.load_model("net") is not first
 
 
 # --- the Hub: what is there -------------------------------------------------------------------
@@ -159,8 +159,8 @@ def test_a_bundled_model_that_was_replaced_is_loaded_anew(
 
 def test_a_model_of_the_hub_is_loaded(hub: HubServer, files: dict[str, bytes]) -> None:
     publish(hub, files)
-    first = models.load_model(NET)
-    assert models.load_model(f"https://huggingface.co/{NET}") is first
+    first = loading.load_model(NET)
+    assert loading.load_model(f"https://huggingface.co/{NET}") is first
     expected = UNet(base_channels=1, depth=1).state_dict()
     assert first.state_dict().keys() == expected.keys()
     # One question, and each of the two files once.
@@ -177,10 +177,10 @@ def test_revisions_are_told_apart(
     UNet(base_channels=2, depth=1).save_pretrained(tmp_path / "second")
     newer = {path.name: path.read_bytes() for path in (tmp_path / "second").iterdir()}
     repository.put(newer)
-    old, new = models.load_model(f"{NET}@v1"), models.load_model(NET)
+    old, new = loading.load_model(f"{NET}@v1"), loading.load_model(NET)
     assert (old.base_channels, new.base_channels) == (1, 2)  # type: ignore[attr-defined]
-    assert models.load_model(f"{NET}@{repository.at('v1').oid}") is old
-    assert models.load_model(f"{NET}@main") is new
+    assert loading.load_model(f"{NET}@{repository.at('v1').oid}") is old
+    assert loading.load_model(f"{NET}@main") is new
 
 
 def test_a_branch_is_looked_up_again_and_a_commit_is_not(
@@ -219,14 +219,14 @@ def test_a_hub_that_is_gone_leaves_what_was_loaded(
 ) -> None:
     publish(hub, files)
     UNet.from_pretrained(NET)
-    loaded = models.load_model(NET)
+    loaded = loading.load_model(NET)
     hub.stop()
-    monkeypatch.setattr(models._listings, "fresh_for", 0)
-    assert models.load_model(NET) is loaded
+    monkeypatch.setattr(loading._listings, "fresh_for", 0)
+    assert loading.load_model(NET) is loaded
     # Another process finds the files of the first download, which was by the same name.
-    monkeypatch.setattr(models, "_cache", ModelCache(models.MEMORY))
-    monkeypatch.setattr(models, "_listings", HubListings())
-    again = models.load_model(NET)
+    monkeypatch.setattr(loading, "_cache", ModelCache(loading.MEMORY))
+    monkeypatch.setattr(loading, "_listings", HubListings())
+    again = loading.load_model(NET)
     assert again is not loaded
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
@@ -236,9 +236,9 @@ def test_what_becomes_private_is_not_shown_any_longer(
     hub: HubServer, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(hub, files)
-    models.load_model(NET)
+    loading.load_model(NET)
     hub.repository(NET).private = True
-    monkeypatch.setattr(models._listings, "fresh_for", 0)
+    monkeypatch.setattr(loading._listings, "fresh_for", 0)
     assert "There is no public model" in refusal(NET)
 
 
@@ -262,7 +262,7 @@ def test_a_private_model_is_read_with_ones_own_login_but_never_with_a_spaces(
     assert "a private one cannot be shown here" in refusal("tester/secret")
     assert all("authorization" not in request.headers for request in hub.seen())
     monkeypatch.delenv("SPACE_ID")
-    assert models.load_model("tester/secret").classes == ("background", "foreground")
+    assert loading.load_model("tester/secret").classes == ("background", "foreground")
 
 
 @pytest.mark.parametrize("space", [False, True])
@@ -301,12 +301,12 @@ def test_a_pickle_is_never_loaded(
     assert not hub.seen("GET", "/resolve/")  # it did not even come here
     # Nor under the name of the weights, nor beside them.
     hub.repository(NET).put({"model.safetensors": pickle.dumps(Trap())})
-    models._listings.fresh_for = 0
+    loading._listings.fresh_for = 0
     assert "is truncated or no safetensors file" in refusal(NET)
     hub.repository(NET).put(
         {"model.safetensors": (tmp_path / "net/model.safetensors").read_bytes()}
     )
-    models.load_model(NET)
+    loading.load_model(NET)
     assert not [request for request in hub.seen("GET", "/resolve/") if name in request.path]
     assert not trap.exists()
 
@@ -315,7 +315,7 @@ def test_what_is_of_no_library_at_all(hub: HubServer) -> None:
     publish(hub, {"README.md": b"# Notes"})
     assert f"{NET} holds no config.json, so it is no model of this library" in refusal(NET)
     hub.repository(NET).put({"config.json": b"{}"})
-    models._listings.fresh_for = 0
+    loading._listings.fresh_for = 0
     assert f"{NET} holds no model.safetensors, so it is no model of this library" in refusal(NET)
 
 
@@ -342,21 +342,21 @@ def test_too_large_is_refused_before_it_is_fetched(
     hub: HubServer, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(hub, files)
-    monkeypatch.setattr(hub_models, "LARGEST_WEIGHTS", len(files["model.safetensors"]) - 1)
+    monkeypatch.setattr(repositories, "LARGEST_WEIGHTS", len(files["model.safetensors"]) - 1)
     assert "the demo loads at most" in refusal(NET)
-    monkeypatch.setattr(hub_models, "LARGEST_WEIGHTS", len(files["model.safetensors"]))
-    monkeypatch.setattr(hub_models, "LARGEST_CONFIG", 10)
+    monkeypatch.setattr(repositories, "LARGEST_WEIGHTS", len(files["model.safetensors"]))
+    monkeypatch.setattr(repositories, "LARGEST_CONFIG", 10)
     assert f"The config.json of {NET} is 0 MB large" in refusal(NET)
     assert not hub.seen("GET", "/resolve/")
-    assert hub_models.LARGEST_WEIGHTS
-    monkeypatch.setattr(hub_models, "LARGEST_CONFIG", 10_000)
-    monkeypatch.setattr(hub_models, "LARGEST_TILE", 100)
+    assert repositories.LARGEST_WEIGHTS
+    monkeypatch.setattr(repositories, "LARGEST_CONFIG", 10_000)
+    monkeypatch.setattr(repositories, "LARGEST_TILE", 100)
     assert "of memory for its smallest tile of" in refusal(NET)
 
 
 def test_sizes_are_said_in_megabytes() -> None:
     with pytest.raises(ModelError, match=r"weights of org/name are 1,234 MB; .* at most 500 MB"):
-        hub_models.check_files(
+        repositories.check_files(
             HubName("org/name"), {"config.json": 1, "model.safetensors": 1_234_000_000}
         )
 
@@ -396,7 +396,7 @@ def test_a_silent_hub_is_not_waited_for(
     hub: HubServer, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(hub, files)
-    monkeypatch.setattr(hub_models, "HUB_TIMEOUT", 0.2)
+    monkeypatch.setattr(repositories, "HUB_TIMEOUT", 0.2)
     monkeypatch.setattr(time, "sleep", no_waiting)
     held = threading.Event()
     hub.before_next(lambda: held.wait(4), asks("GET", "/api/models/"))  # then it would be well
@@ -415,7 +415,7 @@ def test_a_hub_in_trouble_is_asked_once(
     hub.answer_next(status, asks("GET", "/api/models/"))
     assert f"it answered {status}. Try again in a minute" in refusal(NET)
     assert len(hub.seen()) == 1
-    models.load_model(NET)  # which is all well again
+    loading.load_model(NET)  # which is all well again
 
 
 def test_offline_by_order(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,7 +442,7 @@ def test_a_space_keeps_no_visitors_model_on_its_disk(
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     publish(hub, files)
-    models.load_model(NET)
+    loading.load_model(NET)
     assert list(scratch.iterdir()) == []
     assert not list((tmp_path / "hf_home").rglob("model.safetensors"))
 
@@ -454,7 +454,7 @@ def test_a_space_uses_what_was_fetched_when_it_was_built(
     UNet.from_pretrained(NET)
     fetched = len(hub.seen("GET", "/resolve/"))
     monkeypatch.setenv("SPACE_ID", "lab/demo")
-    models.load_model(NET)
+    loading.load_model(NET)
     assert len(hub.seen("GET", "/resolve/")) == fetched
 
 
@@ -541,7 +541,7 @@ def test_one_model_of_the_hub_for_many_who_ask_at_once(
     hub: HubServer, files: dict[str, bytes]
 ) -> None:
     publish(hub, files)
-    got = in_threads(6, lambda: models.load_model(NET))
+    got = in_threads(6, lambda: loading.load_model(NET))
     assert all(network is got[0] for network in got)
     assert len(hub.seen("GET", "model.safetensors")) == 1
 

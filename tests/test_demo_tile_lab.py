@@ -12,9 +12,9 @@ from slow_definitions import mirrored
 
 from hf_unet import UNet
 from hf_unet.colors import hex_color
-from hf_unet.demo import actions, tile_lab
-from hf_unet.demo.shown import KEPT, Shown
-from hf_unet.demo.tile_lab import (
+from hf_unet.demo import actions
+from hf_unet.demo.labs import tiles
+from hf_unet.demo.labs.tiles import (
     ORANGE,
     Sight,
     pixel_of,
@@ -26,6 +26,7 @@ from hf_unet.demo.tile_lab import (
     tile_scene,
     tile_words,
 )
+from hf_unet.demo.shown import KEPT, Shown
 from hf_unet.display import BLUE, YELLOW
 from hf_unet.seams import compare_stitchings
 from hf_unet.tiles import TilePlan, mirror_indices
@@ -58,7 +59,7 @@ def boxes(shown: Shown, plan: TilePlan, clicked: Sight | None = None) -> dict[st
     found: dict[str, list[Box]] = {}
     for box in tile_scene(shown, plan, clicked).settings["boxes"]:
         edges = {
-            edge: box[edge] * tile_lab.thinning(plan) - plan.margin
+            edge: box[edge] * tiles.thinning(plan) - plan.margin
             for edge in ("top", "left", "bottom", "right")
         }
         found.setdefault(box["color"], []).append(edges)
@@ -129,8 +130,8 @@ def test_every_pixel_is_decided_by_one_tile_which_the_words_name(plan: TilePlan)
 def test_a_click_finds_the_pixel_also_in_a_thinned_picture(
     plan: TilePlan, monkeypatch: pytest.MonkeyPatch, largest: int
 ) -> None:
-    monkeypatch.setattr(tile_lab, "LARGEST_SIDE", largest)
-    factor = tile_lab.thinning(plan)
+    monkeypatch.setattr(tiles, "LARGEST_SIDE", largest)
+    factor = tiles.thinning(plan)
     for x, y in ((0, 0), (13, 50), (WIDTH - 1, HEIGHT - 1)):
         clicked = ((x + plan.margin) // factor, (y + plan.margin) // factor)
         found = pixel_of(plan, *clicked)
@@ -144,11 +145,11 @@ def test_a_click_finds_the_pixel_also_in_a_thinned_picture(
 def test_a_large_picture_is_thinned_and_its_boxes_with_it(
     network: UNet, plan: TilePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_lab, "LARGEST_SIDE", 60)
+    monkeypatch.setattr(tiles, "LARGEST_SIDE", 60)
     shown = shown_with(network, noise(HEIGHT, WIDTH))
     clicked = sight(network, 20, 10)
     scene = tile_scene(shown, plan, clicked)
-    factor, margin = tile_lab.thinning(plan), plan.margin
+    factor, margin = tiles.thinning(plan), plan.margin
     assert factor > 1 and max(scene.size) <= 60
     whole = mirrored(
         noise(HEIGHT, WIDTH)[None], -margin, -margin, HEIGHT + 2 * margin, WIDTH + 2 * margin

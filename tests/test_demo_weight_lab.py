@@ -9,10 +9,10 @@ from demo_pages import noise, shown_with, small_network, two_squares
 from numpy.typing import NDArray
 
 from hf_unet import boundary_weight_map
-from hf_unet.demo import weight_lab
+from hf_unet.demo.labs import weights
+from hf_unet.demo.labs.weights import weight_scene, weight_tiff, weight_words
 from hf_unet.demo.scenes import Scene
 from hf_unet.demo.shown import Shown
-from hf_unet.demo.weight_lab import weight_scene, weight_tiff, weight_words
 from hf_unet.errors import ImageError
 from hf_unet.instances import separate_touching
 from hf_unet.weight_map import instance_distances
@@ -117,7 +117,7 @@ def test_settings_out_of_range_have_a_sentence(judged: Shown, w0: float, sigma: 
 def test_an_image_too_large_for_the_lab_has_a_sentence(
     judged: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weight_lab, "MOST_PIXELS", 60 * 70 - 1)
+    monkeypatch.setattr(weights, "MOST_PIXELS", 60 * 70 - 1)
     for refused in (lambda: weight_scene(judged, 10, 5), lambda: weight_tiff(judged, 10, 5)):
         with pytest.raises(ImageError, match="boundary_weight_map takes any"):
             refused()

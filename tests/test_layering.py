@@ -124,7 +124,7 @@ def test_the_package_imports_one_way() -> None:
         ("model", "import hf_unet", "model imports from hf_unet itself"),
         ("model", "import hf_unet.training.loop", "model imports training, which stands above it"),
         ("cli", "import gradio as gr", "cli imports gradio"),
-        ("cli", "import hf_unet.demo.models", "cli imports demo, which stands above it"),
+        ("cli", "import hf_unet.demo.models.loading", "cli imports demo, which stands above it"),
         ("demo/page", "import app", "demo imports app"),
         ("cli", "from train.train import main", "cli imports train"),
         ("cli", "from tests import conftest", "cli imports tests"),

@@ -154,7 +154,7 @@ def test_the_folder_holds_what_the_demo_needs_and_nothing_else(
         "LICENSE", "README.md", "app.py", "examples", "hf_unet", "model_card.md", "models",
         "requirements.txt",
     }  # fmt: skip
-    assert {"hf_unet/demo/models.py", "hf_unet/py.typed", "examples/examples.toml"} <= files
+    assert {"hf_unet/demo/models/loading.py", "hf_unet/py.typed", "examples/examples.toml"} <= files
     assert not [file for file in files if "__pycache__" in file or "/." in file]
     for model in (ROOT / "models").iterdir():
         for path in model.iterdir():

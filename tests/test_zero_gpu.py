@@ -73,7 +73,7 @@ def test_elsewhere_nothing_changes_and_spaces_is_not_imported(
     image = picture(40, 50)
     result = segment_on_gpu(network, image, tile=60, progress=lambda done, total: None)
     assert (result.probabilities == network.segment(image, tile=60).probabilities).all()
-    code = "import hf_unet.demo.models, sys; assert 'spaces' not in sys.modules"
+    code = "import hf_unet.demo.models.loading, sys; assert 'spaces' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -132,9 +132,9 @@ def test_spaces_says_by_a_variable_whether_it_lends(
 
 
 def test_models_wait_on_the_cpu_where_gpus_are_lent(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hf_unet.demo import models
+    from hf_unet.demo.models import loading
 
-    monkeypatch.setattr(models, "_cache", models.ModelCache(10**9))
-    monkeypatch.setattr(models, "best_device", lambda: "meta")  # ZeroGPU pretends to have CUDA
+    monkeypatch.setattr(loading, "_cache", loading.ModelCache(10**9))
+    monkeypatch.setattr(loading, "best_device", lambda: "meta")  # ZeroGPU pretends to have CUDA
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    assert next(models.load_model("phc-u373").parameters()).device.type == "cpu"
+    assert next(loading.load_model("phc-u373").parameters()).device.type == "cpu"

@@ -9,9 +9,25 @@ from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo import judge_lab, tile_lab, weight_lab
-from hf_unet.demo.examples import Example
-from hf_unet.demo.models import bundled_examples, bundled_models, examples_of, load_model
+from hf_unet.demo.labs.judge import (
+    figures_of,
+    judge_scene,
+    judge_table,
+    judge_words,
+    painted_labels,
+)
+from hf_unet.demo.labs.tiles import (
+    pixel_of,
+    seam_scene,
+    seam_table,
+    seen_scene,
+    sight,
+    tile_scene,
+    tile_words,
+)
+from hf_unet.demo.labs.weights import weight_scene, weight_tiff, weight_words
+from hf_unet.demo.models.examples import Example
+from hf_unet.demo.models.loading import bundled_examples, bundled_models, examples_of, load_model
 from hf_unet.demo.opening import opening
 from hf_unet.demo.parts import NO_TRUTH
 from hf_unet.demo.segmenting import JOBS, segment_upload, segmentation_scene, with_truth
@@ -189,8 +205,8 @@ def stop(request: gr.Request) -> None:
 def show_weights(token: str | None, w0: float, sigma: float) -> tuple[Described, str]:
     """The weight-map lab's scene and words."""
     shown = shown_of(token)
-    scene = weight_lab.weight_scene(shown, w0, sigma)
-    return described(str(token), "weights", scene), weight_lab.weight_words(shown)
+    scene = weight_scene(shown, w0, sigma)
+    return described(str(token), "weights", scene), weight_words(shown)
 
 
 @with_sentences
@@ -198,7 +214,7 @@ def save_weights(token: str | None, w0: float, sigma: float) -> str:
     """The weight map as a TIFF to download."""
     shown = shown_of(token)
     path = new_file(f"{Path(shown.name).stem}-weight-map.tif")
-    path.write_bytes(weight_lab.weight_tiff(shown, w0, sigma))
+    path.write_bytes(weight_tiff(shown, w0, sigma))
     return str(path)
 
 
@@ -207,8 +223,8 @@ def show_tiles(token: str | None, side: str) -> tuple[Described, None, str]:
     """The overlap-tile lab's scene and words, before a pixel was clicked."""
     shown = shown_of(token)
     plan = lab_plan(shown, side)
-    shown.scenes["tiles"] = scene = tile_lab.tile_scene(shown, plan)
-    return described(str(token), "tiles", scene), None, tile_lab.tile_words(plan, 0, 0)
+    shown.scenes["tiles"] = scene = tile_scene(shown, plan)
+    return described(str(token), "tiles", scene), None, tile_words(plan, 0, 0)
 
 
 @with_sentences
@@ -218,11 +234,11 @@ def click_tile(
     """The tile that decides the clicked pixel, and what that pixel can depend on."""
     shown = shown_of(token)
     plan = lab_plan(shown, side)
-    x, y = tile_lab.pixel_of(plan, int(event.x), int(event.y))
-    clicked = tile_lab.sight(load_model(shown.model), x, y)
-    shown.scenes["tiles"] = tiles = tile_lab.tile_scene(shown, plan, clicked)
-    shown.scenes["seen"] = seen = tile_lab.seen_scene(shown, clicked)
-    words = tile_lab.tile_words(plan, x, y)
+    x, y = pixel_of(plan, int(event.x), int(event.y))
+    clicked = sight(load_model(shown.model), x, y)
+    shown.scenes["tiles"] = tiles = tile_scene(shown, plan, clicked)
+    shown.scenes["seen"] = seen = seen_scene(shown, clicked)
+    words = tile_words(plan, x, y)
     return described(str(token), "tiles", tiles), described(str(token), "seen", seen), words
 
 
@@ -241,8 +257,8 @@ def compare_seams(token: str | None) -> tuple[str, list[list[str]]]:
     ways = compare_stitchings(load_model(shown.model), shown.result.image)
     if ways[0].tiles == 1:
         raise ImageError("This image is too small to cut: it is one tile.")
-    shown.scenes["seams"] = tile_lab.seam_scene(shown, ways)
-    return str(token), tile_lab.seam_table(ways)
+    shown.scenes["seams"] = seam_scene(shown, ways)
+    return str(token), seam_table(ways)
 
 
 @with_sentences
@@ -259,11 +275,11 @@ def show_seams(tested: tuple[str, list[list[str]]], token: str | None) -> Sequen
 def show_judgement(token: str | None) -> tuple[str, list[list[str]], Described]:
     """Words, figures and the scene of where the mask errs."""
     shown = shown_of(token)
-    words = judge_lab.judge_words(shown, shown.judgement, "the ground truth")
-    scene = shown.scene("judge", judge_lab.judge_scene)
+    words = judge_words(shown, shown.judgement, "the ground truth")
+    scene = shown.scene("judge", judge_scene)
     return (
         words,
-        judge_lab.judge_table(shown, shown.judgement),
+        judge_table(shown, shown.judgement),
         described(str(token), "judge", scene),
     )
 
@@ -274,9 +290,9 @@ def score_painted(
 ) -> tuple[str, list[list[str]], str, gr.Button]:
     """Words and figures against a mask painted in the page, and that mask to download."""
     shown = shown_of(token)
-    labels = judge_lab.painted_labels(shown, event.runs)
+    labels = painted_labels(shown, event.runs)
     judgement = judge(shown.result, labels, shown.name)
-    words = judge_lab.judge_words(shown, judgement, "the mask painted by hand")
+    words = judge_words(shown, judgement, "the mask painted by hand")
     stem = Path(shown.name).stem
     if labels.kind == "multilabel":
         path = new_file(f"{stem}-painted.tif")
@@ -284,7 +300,7 @@ def score_painted(
     else:
         path = new_file(f"{stem}-painted.png")
         write_mask_png(path, labels.class_map())
-    table = judge_lab.judge_table(shown, judgement)
+    table = judge_table(shown, judgement)
     return words, table, str(path), gr.Button(interactive=True)
 
 
@@ -307,7 +323,7 @@ def show_code(token: str | None) -> tuple[str, str]:
 def download(token: str | None) -> str:
     """Everything about the image segmented last, as one zip."""
     shown = shown_of(token)
-    figures = judge_lab.figures(shown)
+    figures = figures_of(shown)
     archive = new_file(f"{Path(shown.name).stem}-segmented.zip")
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -21,12 +21,12 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from numpy.typing import NDArray
 
 from hf_unet.demo.actions import new_file
-from hf_unet.demo.batch import segment_batch
-from hf_unet.demo.batch_rows import mean_scores
-from hf_unet.demo.models import bundled_models, first_model, load_model
+from hf_unet.demo.batch.rows import mean_scores
+from hf_unet.demo.batch.segmenting import segment_batch
+from hf_unet.demo.labs.weights import check_pixels, weights_as_tiff
+from hf_unet.demo.models.loading import bundled_models, first_model, load_model
 from hf_unet.demo.segmenting import segment_within
 from hf_unet.demo.uploads import read_page, read_truth
-from hf_unet.demo.weight_lab import check_pixels, weights_as_tiff
 from hf_unet.demo.words import in_sentences
 from hf_unet.errors import ImageError
 from hf_unet.exports import write_mask_png, write_stack_tiff

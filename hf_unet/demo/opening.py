@@ -3,8 +3,8 @@
 import threading
 from functools import lru_cache
 
-from hf_unet.demo.examples import Example
-from hf_unet.demo.models import bundled_examples, first_model, load_model
+from hf_unet.demo.models.examples import Example
+from hf_unet.demo.models.loading import bundled_examples, first_model, load_model
 from hf_unet.demo.shown import KEPT, Shown
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.errors import ModelError

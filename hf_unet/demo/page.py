@@ -7,7 +7,7 @@ import gradio as gr
 
 from hf_unet.demo import actions, endpoints, parts
 from hf_unet.demo.address_part import address_box, wire_address, wire_paste
-from hf_unet.demo.batch_part import batch_tab, wire_batch
+from hf_unet.demo.batch.part import batch_tab, wire_batch
 from hf_unet.demo.viewer import asset
 
 TITLE = """# U-Net

@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo.judge_lab import HEADERS as JUDGE_HEADERS
-from hf_unet.demo.models import bundled_models, first_model
+from hf_unet.demo.labs.judge import HEADERS as JUDGE_HEADERS
+from hf_unet.demo.models.loading import bundled_models, first_model
 from hf_unet.demo.viewer import viewer
 from hf_unet.demo.words import CLASS_HEADERS
 

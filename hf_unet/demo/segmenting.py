@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from hf_unet.demo.models import load_model
+from hf_unet.demo.models.loading import load_model
 from hf_unet.demo.scenes import (
     Layer,
     Scene,

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import gradio as gr
 import numpy as np
 
-from hf_unet.demo.model_names import parse_hub_name
-from hf_unet.demo.models import MODELS, bundled_models
+from hf_unet.demo.models.loading import MODELS, bundled_models
+from hf_unet.demo.models.names import parse_hub_name
 from hf_unet.demo.segmenting import Stopped
 from hf_unet.demo.shown import Shown
 from hf_unet.errors import ModelError

@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from hf_unet.demo.model_names import HubName
+from hf_unet.demo.models.names import HubName
 from hf_unet.errors import ModelError
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork

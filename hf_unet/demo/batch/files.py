@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from hf_unet.demo.archives import ArchiveError, Member, copy_member, is_zip, list_members
+from hf_unet.demo.batch.archives import ArchiveError, Member, copy_member, is_zip, list_members
 from hf_unet.demo.uploads import LARGEST_FILE
 from hf_unet.file_names import (
     IMAGE_FOLDERS,

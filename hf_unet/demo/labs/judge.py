@@ -196,7 +196,7 @@ def painted_labels(shown: Shown, runs: Sequence[object]) -> Labels:
     return Labels("classes", painted.astype(np.uint8), result.classes, found)
 
 
-def figures(shown: Shown) -> dict[str, Any]:
+def figures_of(shown: Shown) -> dict[str, Any]:
     """What result.json says of how good the mask is: measured, if it can be, and expected."""
     expected = shown.result.expected_dice
     said: dict[str, Any] = {}

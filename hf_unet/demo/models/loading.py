@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from hf_unet.demo.examples import Example, fetch_examples, read_examples
-from hf_unet.demo.hub_models import HubListings, load_hub_model
-from hf_unet.demo.model_cache import ModelCache
-from hf_unet.demo.model_names import parse_hub_name
+from hf_unet.demo.models.cache import ModelCache
+from hf_unet.demo.models.examples import Example, fetch_examples, read_examples
+from hf_unet.demo.models.names import parse_hub_name
+from hf_unet.demo.models.repositories import HubListings, load_hub_model
 from hf_unet.demo.zero_gpu import on_zero_gpu
 from hf_unet.errors import ModelError
 from hf_unet.model import best_device, load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.pretrained import CONFIG, WEIGHTS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 """The checkout or the Space's folder, in which hf_unet/, models/ and spaces/ lie."""
 
 MODELS = ROOT / "models"

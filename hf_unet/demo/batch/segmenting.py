@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from hf_unet.demo.batch_files import Task, at_hand, list_brought, tasks_of
-from hf_unet.demo.batch_rows import Row, row_of, table_csv
-from hf_unet.demo.models import load_model
+from hf_unet.demo.batch.files import Task, at_hand, list_brought, tasks_of
+from hf_unet.demo.batch.rows import Row, row_of, table_csv
+from hf_unet.demo.models.loading import load_model
 from hf_unet.demo.scenes import Scene, class_layer, image_layer, object_layer
 from hf_unet.demo.segmenting import Stopped, segment_within, stoppable
 from hf_unet.demo.store import Store

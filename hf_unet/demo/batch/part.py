@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from hf_unet.demo.actions import visitor_of
-from hf_unet.demo.batch import BATCHES, MOST_IMAGES, Batch, scene_of_row, segment_batch
-from hf_unet.demo.batch_rows import cells_of, headers_of, mean_scores
+from hf_unet.demo.batch.rows import cells_of, headers_of, mean_scores
+from hf_unet.demo.batch.segmenting import BATCHES, MOST_IMAGES, Batch, scene_of_row, segment_batch
 from hf_unet.demo.segmenting import JOBS
 from hf_unet.demo.shown import described_alone
 from hf_unet.demo.viewer import viewer

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from httpx2 import HTTPError
 from huggingface_hub import hf_hub_download
 
-from hf_unet.demo.hub_models import HUB_TIMEOUT, Listing, visitor_token
-from hf_unet.demo.model_names import HubName
+from hf_unet.demo.models.names import HubName
+from hf_unet.demo.models.repositories import HUB_TIMEOUT, Listing, visitor_token
 from hf_unet.errors import ModelError
 
 if sys.version_info >= (3, 11):
@@ -42,7 +42,7 @@ class Example:
     truth : Path or None
         The ground truth, of the image's size.
     model : str
-        A name that `hf_unet.demo.models.load_model` takes.
+        A name that `hf_unet.demo.models.loading.load_model` takes.
     licence, source : str
         Under which terms it may be shown, and where it is from.
     synthetic : bool

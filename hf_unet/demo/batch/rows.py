@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.demo.batch_files import Task
+from hf_unet.demo.batch.files import Task
 from hf_unet.metrics import ClassCounts, OverlapScores, scores_per_image, scores_pooled
 from hf_unet.segmentation import Segmentation
 

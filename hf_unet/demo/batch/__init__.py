@@ -1,0 +1,1 @@
+"""Many images: files and zips in, a table and one zip out."""

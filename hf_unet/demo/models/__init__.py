@@ -1,0 +1,1 @@
+"""Any model by name: bundled, or of the Hub, and the images that go with it."""
