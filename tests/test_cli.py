@@ -435,6 +435,21 @@ def test_a_jpeg_of_small_values_is_refused_though_none_is_foreign(
     assert "note: The label 00.jpg (and 2 more) is a JPEG" in capsys.readouterr().out
 
 
+def test_a_smoothed_mask_is_met_with_the_options_that_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=3)
+    for path in (data / "label").iterdir():
+        mask = (tifffile.imread(path) > 0).astype(np.uint8)
+        small = Image.fromarray(mask * 255)
+        tifffile.imwrite(path, np.asarray(small.resize((31, 31)).resize(small.size)))
+    assert run("check-masks", data) == 1
+    said = capsys.readouterr().out
+    assert "data.threshold = 127 in the recipe, or --threshold 127 for hf-unet check-masks" in said
+    assert "threshold=127" not in said
+    assert run("check-masks", data, "--threshold", 127) == 0
+
+
 def test_a_lone_class_has_a_background_beside_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -256,7 +256,7 @@ def test_the_size_is_the_files_or_the_callers() -> None:
         read_coco(content).labels("a.png", size=(5, 6))
     del content["images"][0]["width"]
     assert read_coco(content).labels("a.png", size=(5, 8)).array.shape == (5, 8)
-    with pytest.raises(LabelError, match=r"does not state the image's size: pass size=\(height"):
+    with pytest.raises(LabelError, match=r"does not state the image's size. Pass size=\(height"):
         read_coco(content).labels("a.png")
     content["images"][0]["width"] = 6.0
     assert read_coco(content).images["a.png"].size == (4, 6)

@@ -232,12 +232,18 @@ def test_one_bad_file_never_loses_the_others(tmp_path):
     Image.fromarray(pixels(3)).save(tmp_path / "good.png")
     Image.fromarray(pixels(4)).save(tmp_path / "other.png")
     Image.fromarray(square(10, 10)).save(tmp_path / "other_mask.png")
+    Image.fromarray(pixels(4)).save(tmp_path / "grey.png")
+    Image.fromarray(
+        np.linspace(0, 255, pixels(4).size).astype(np.uint8).reshape(pixels(4).shape[:2])
+    ).save(tmp_path / "grey_mask.png")
     names = ["notes.txt", "broken.tif", "no.zip", "good.png", "other.png", "other_mask.png"]
+    names += ["grey.png", "grey_mask.png"]
     done = run([tmp_path / name for name in names], "cells", tmp_path)
     notes = {row.name: row.refusal for row in done.rows}
     assert notes["good.png"] == ""
     assert "notes.txt" in notes["notes.txt"] and "broken.tif" in notes["broken.tif"]
     assert "is no zip" in notes["no.zip"] and "10 x 10" in notes["other.png"]
+    assert "all others black" in notes["grey.png"] and "threshold=" not in notes["grey.png"]
     assert not any(str(tmp_path) in note for note in notes.values())
     with zipfile.ZipFile(done.archive) as file:
         assert "good/mask.png" in file.namelist()

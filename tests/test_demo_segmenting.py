@@ -146,6 +146,14 @@ def test_a_truth_of_another_size_is_refused(files: Path) -> None:
         assert str(files) not in str(caught.value)
 
 
+def test_a_truth_that_cannot_be_read_is_advised_by_what_can_be_done_to_it(files: Path) -> None:
+    grey = np.linspace(0, 255, 60 * 70).astype(np.uint8).reshape(60, 70)
+    tifffile.imwrite(files / "grey.tif", grey)
+    with pytest.raises(LabelError, match="above 127 white and all others black") as caught:
+        with_truth(segment(files), str(files / "grey.tif"))
+    assert "threshold" not in str(caught.value)
+
+
 def test_objects_of_the_weight_map_are_the_truths_or_else_the_predictions(network: UNet) -> None:
     alone, judged = shown_with(network, noise()), shown_with(network, noise(), two_squares())
     assert alone.predicted and not judged.predicted

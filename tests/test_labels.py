@@ -2,6 +2,8 @@
 
 import io
 import json
+import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -400,12 +402,51 @@ def test_smoothed_masks_are_refused_and_told_how_to_accept(source: object) -> No
     half = 32767 if getattr(source, "dtype", None) == np.uint16 else 127
     with pytest.raises(LabelError, match=f"(?s)anti-aliased or JPEG-compressed.*threshold={half} "):
         read_labels(source, TWO)
-    with pytest.raises(LabelError, match=rf"\(in a recipe: data\.threshold = {half}\)"):
-        read_labels(source, TWO)
     labels = read_labels(source, TWO, threshold=half)
     assert labels.kind == "classes"
     assert (labels.class_map() != (smoothed() > 127)).mean() < 0.005
     assert f"above {half} foreground" in labels.found
+
+
+FOUR_COLORS = np.zeros((4, 4, 3), np.uint8)
+FOUR_COLORS[[1, 2, 3], [1, 2, 3], [0, 1, 2]] = 200
+
+COCO = {"images": [], "categories": [], "annotations": []}
+
+
+@pytest.mark.parametrize(
+    ("source", "classes", "in_recipe", "on_page"),
+    [
+        (smoothed(), TWO, "data.threshold = 127 ", "above 127 white and all others black"),
+        ([smoothed()], ("nucleus",), "--threshold 127 ", "save it again without smoothing"),
+        (np.array([[0.1, 0.9]]), TWO, "data.threshold = 0.5 ", "above 0.5, or what suits, 1"),
+        (np.array([[3, 5], [7, 9]]), TWO, 'data.kind = "instances"', "between them the value 0"),
+        (np.array([[0, 5], [0, 9]]), THREE, "Save it again", "Save it again"),
+        (np.array([[0, 5], [7, 9]]), THREE, "--kind instances", "choose a model that has as many"),
+        (FOUR_COLORS, TWO, "a number for each class", "Save it again in grey"),
+        (COCO, TWO, 'the layout "coco"', "in a file of their own"),
+    ],
+)
+def test_advice_is_of_the_place_where_the_label_is_met(
+    source: object, classes: tuple[str, ...], in_recipe: str, on_page: str
+) -> None:
+    with pytest.raises(LabelError) as caught:
+        read_labels(source, classes)
+    error = caught.value
+    argument = re.compile(r"\w=[\w('\"\[]|read_coco")
+    assert argument.search(str(error)), "for Python it is an argument, or a function"
+    assert in_recipe in error.in_recipe and not argument.search(error.in_recipe)
+    assert on_page in error.on_page and not argument.search(error.on_page)
+    assert "data." not in error.on_page and "--" not in error.on_page
+    for said in (str(error), error.in_recipe, error.on_page):
+        assert said.startswith(error.finding)
+
+
+def test_an_error_comes_whole_from_another_process() -> None:
+    with pytest.raises(LabelError) as caught:
+        read_labels(smoothed(), TWO)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (str(error), error.on_page) == (str(caught.value), caught.value.on_page)
 
 
 def test_threshold_leaves_binary_masks_and_is_above_not_at() -> None:
@@ -633,7 +674,7 @@ def test_polygon_labels_and_classes() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (annotation(("nucleus", LEFT)), r"pass size=\(height, width\)"),
+        (annotation(("nucleus", LEFT)), r"Pass size=\(height, width\)"),
         (annotation(("nucleus", LEFT[:2]), width=6, height=4), "2 points"),
         (annotation(("nucleus", [[0, 0], [1], [2, 2]]), width=6, height=4), "not a list of"),
         (annotation(("nucleus", [[50, 0], [60, 0], [60, 4]]), width=6, height=4), "outside"),

@@ -26,7 +26,7 @@ from hf_unet.demo.batch.segmenting import segment_batch
 from hf_unet.demo.labs.weights import check_pixels, weights_as_tiff
 from hf_unet.demo.models.loading import bundled_models, first_model, load_model
 from hf_unet.demo.segmenting import segment_within
-from hf_unet.demo.uploads import read_page, read_truth
+from hf_unet.demo.uploads import for_visitors, read_page, read_truth
 from hf_unet.demo.words import in_sentences
 from hf_unet.errors import ImageError
 from hf_unet.exports import write_mask_png, write_stack_tiff
@@ -176,7 +176,8 @@ def weight_map(
     w0, sigma = _number(w0, "w0"), _number(sigma, "sigma")
     if labels is not None:
         path = _path(labels)
-        found = read_labels(path, page=_page(page) - 1)
+        with for_visitors():
+            found = read_labels(path, page=_page(page) - 1)
         instances, name = found.instances(), Path(path).stem
     else:
         result, _ = _segmented(image, None, model, page)

@@ -1,8 +1,10 @@
 """Files that visitors bring: images and ground truths, read within the demo's limits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hf_unet.errors import ImageError
+from hf_unet.errors import ImageError, LabelError
 from hf_unet.images import ScienceImage, read_image
 from hf_unet.labels import Labels, read_labels
 from hf_unet.network import SegmentationNetwork
@@ -41,10 +43,21 @@ def read_truth(path: str, network: SegmentationNetwork, pixels: ScienceImage) ->
 
     Of a stack with as many pages as the image's, the same page.
     """
-    if network.multilabel:
-        return read_labels(path, network.mask_classes, kind="multilabel", size=pixels.shape[1:])
-    page = pixels.page if pixels.pages > 1 and pages_of(path) == pixels.pages else 0
-    return read_labels(path, network.mask_classes, page=page, size=pixels.shape[1:])
+    size = pixels.shape[1:]
+    with for_visitors():
+        if network.multilabel:
+            return read_labels(path, network.mask_classes, kind="multilabel", size=size)
+        page = pixels.page if pixels.pages > 1 and pages_of(path) == pixels.pages else 0
+        return read_labels(path, network.mask_classes, page=page, size=size)
+
+
+@contextmanager
+def for_visitors() -> Iterator[None]:
+    """Advise those who bring a label by what they can do to it: they have no arguments to pass."""
+    try:
+        yield
+    except LabelError as error:
+        raise LabelError(error.on_page) from error
 
 
 def pages_of(path: str) -> int:

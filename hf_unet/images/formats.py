@@ -184,7 +184,7 @@ _KNOWN: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     ),
     (
         _begins(b"\x93NUMPY"),
-        "is a NumPy array file. Load it with numpy.load and pass the array, or save it as TIFF.",
+        "is a NumPy array file. Save it as TIFF; in Python, pass the array that numpy.load gives.",
     ),
     (_begins(b"MATLAB 5.0"), "is a MATLAB file. Save the picture in it with imwrite as TIFF."),
     (_at(208, b"MAP "), f"is an MRC file. {_BIOFORMATS}"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_unet.errors import LabelError
+from hf_unet.labels import advice
 from hf_unet.labels.files import read_bytes, source_name
 from hf_unet.labels.ground_truth import Kind, Labels, Request, check_size, checked_request
 from hf_unet.labels.objects import Patch, labels_of_objects
@@ -158,7 +159,8 @@ class CocoFile:
         if len(self.images) != 1:
             raise LabelError(
                 f"{self.name} is a COCO file of {counted(len(self.images), 'image')}, which are "
-                "read one at a time: hf_unet.labels.read_coco(file).labels(file_name)."
+                "read one at a time.",
+                advice.FOR_SEVERAL_IMAGES,
             )
         (image,) = self.images.values()
         return self._labels(image, request)
@@ -308,8 +310,8 @@ def _annotation(
     where = f"{short} of {name}"
     if "segments_info" in entry:
         raise LabelError(
-            f"{name} is a panoptic COCO file, whose masks are PNG files beside it: read those as "
-            'labels, with kind="instances".'
+            f"{name} is a panoptic COCO file, whose masks are PNG files beside it.",
+            advice.FOR_PANOPTIC,
         )
     found = []
     for key, known, one in (

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_unet.errors import LabelError
 from hf_unet.images import MAX_PIXELS
+from hf_unet.labels import advice
 from hf_unet.labels.ground_truth import Labels, Request, coverage, has_background
 from hf_unet.labels.values import counted
 
@@ -73,7 +74,7 @@ def labels_of_objects(
     """
     size = size or request.size
     if size is None:
-        raise LabelError(f"{name} does not state the image's size: pass size=(height, width).")
+        raise LabelError(f"{name} does not state the image's size.", advice.FOR_UNKNOWN_SIZE)
     if size[0] * size[1] > MAX_PIXELS:
         raise LabelError(f"{name} is for an image of {size[1]} x {size[0]} pixels: too many.")
     placed, left_out = _class_of_each(objects, name, request.classes)

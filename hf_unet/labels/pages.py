@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet.errors import LabelError
+from hf_unet.labels import advice
 from hf_unet.labels.files import LabelPages, open_pages
 from hf_unet.labels.ground_truth import Labels, Request, has_background, multilabel
 from hf_unet.labels.values import (
@@ -187,8 +188,8 @@ def _from_colors(values: Array, opened: LabelPages, request: Request) -> Labels:
     else:
         raise LabelError(
             f"{name} holds {counted(len(found_keys), 'color')} ({listed}) for "
-            f"{counted(count, 'class', 'classes')} ({', '.join(request.classes)}). Give each class "
-            "its color with colors=[...], or pass kind='instances' if each object has its own."
+            f"{counted(count, 'class', 'classes')} ({', '.join(request.classes)}).",
+            advice.FOR_COLORS,
         )
     indices = np.zeros(keys.shape, np.uint8)
     for index, key in enumerate(order):
@@ -214,8 +215,7 @@ def _color_instances(
         )
     if background not in found and 0xFFFFFF in found and request.colors is None:
         raise LabelError(
-            f"{name} has no black background, but white in it: pass colors=[(255, 255, 255)] if "
-            "white is the background."
+            f"{name} has no black background, but white in it.", advice.FOR_WHITE_BACKGROUND
         )
     ids = np.where(keys == background, 0, keys)
     if background != 0 and 0 in found:

@@ -9,22 +9,12 @@ from skimage import measure
 
 from hf_unet.colors import is_color, rgb
 from hf_unet.errors import LabelError
+from hf_unet.labels import advice
 
 Array: TypeAlias = NDArray[Any]
 Color: TypeAlias = int | str | tuple[int, int, int]
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-def _threshold_hint(found: Array) -> str:
-    """How to accept a smoothed mask: half of the full range its values lie in."""
-    top = next((full for full in (1, 255, 65535) if found[-1] <= full), float(found[-1]))
-    half = top / 2 if top == 1 else top // 2
-    return (
-        f"If it is a mask, pass threshold={half:g} (in a recipe: data.threshold = {half:g}) to "
-        f"count every value above {half:g} as foreground, or save it again without smoothing, as "
-        "PNG or TIFF."
-    )
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -55,8 +45,8 @@ def whole_numbers(values: Array, name: str) -> Array:
         if (values != np.rint(values)).any():
             raise LabelError(
                 f"{name} holds fractions ({described(np.unique(values))}), as a probability map "
-                "does; labels are whole numbers. Pass threshold=0.5 (in a recipe: data.threshold "
-                "= 0.5), or what suits, to make it a mask."
+                "does; labels are whole numbers.",
+                advice.FOR_FRACTIONS,
             )
         if np.abs(values).max() < 2**53:
             values = values.astype(np.int64)
@@ -158,8 +148,8 @@ def as_mask(values: Array, name: str, threshold: float | None) -> NDArray[np.boo
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         raise LabelError(
             f"{name} holds {described(found)}; a mask of one class or object holds 0 and one "
-            f"other value. It looks anti-aliased or JPEG-compressed. "
-            f"{_threshold_hint(found)}"
+            "other value. It looks anti-aliased or JPEG-compressed.",
+            advice.for_smoothed(found),
         )
     return np.asarray(values != 0, np.bool_)
 
@@ -199,17 +189,17 @@ def refusal(values: Array, name: str, classes: Sequence[str], lossy: bool) -> La
     if smoothed:
         return LabelError(
             f"{name} holds {described(found)}, scattered as in an anti-aliased or JPEG-compressed "
-            f"mask or a photograph; {right}. {_threshold_hint(found)}"
+            f"mask or a photograph; {right}.",
+            advice.for_smoothed(found),
         )
+    finding = f"{name} holds {described(found)}, but {right}."
     if found[0] == 1 and found[-1] == count:
-        hint = "Subtract 1 from the values, as classes count from 0."
-    elif count == 2 and found[0] != 0:
-        hint = "If these are objects without any background, pass kind='instances'."
-    elif len(found) <= count:
-        hint = "Say which value is which class with colors=[...], one value per class."
-    else:
-        hint = "Name as many classes as there are values, or pass kind='instances' for objects."
-    return LabelError(f"{name} holds {described(found)}, but {right}. {hint}")
+        return LabelError(f"{finding} Subtract 1 from the values, as classes count from 0.")
+    if count == 2 and found[0] != 0:
+        return LabelError(finding, advice.FOR_OBJECTS_ALONE)
+    if len(found) <= count:
+        return LabelError(finding, advice.FOR_STRANGE_VALUES)
+    return LabelError(finding, advice.FOR_MANY_VALUES)
 
 
 def color_keys(page: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_unet.errors import LabelError
 from hf_unet.images import ScienceImage, match_channels, normalize, read_image
 from hf_unet.labels import CocoFile, Labels, read_labels
 from hf_unet.labels.ground_truth import Kind
@@ -228,7 +229,10 @@ class Pair:
     def truth(self) -> Truth:
         """The ground truth, of the image's size."""
         size = (self.image.shape[1], self.image.shape[2])
-        return self.source.read(self.classes, self.kind, size)
+        try:
+            return self.source.read(self.classes, self.kind, size)
+        except LabelError as error:  # options stand in a recipe here, not in a call
+            raise LabelError(error.in_recipe) from error
 
     @property
     def labels(self) -> Labels:
