@@ -85,6 +85,21 @@ def test_the_weight_map_follows_its_sliders_and_fills_the_formula_at_a_pixel(
             assert said.endswith(f" · d1 {a} px · d2 {b} px · w_c {c} · w {d} · {formula}")
 
 
+def test_the_weight_map_answers_to_what_a_field_shows_once_it_is_left(visit: Visit) -> None:
+    truth = separate_touching(tifffile.imread(TRUTH).astype(np.int32))
+    visit.number("sigma", 0)
+    w = boundary_weight_map(truth, w0=7, sigma=0.5)
+    visit.await_text("weights", f"black {amount(w.min())}, yellow {amount(w.max())}")
+    assert visit.tab.locator("#sigma input[type=number]").input_value() == "0.5"
+    visit.tab.locator("#sigma").get_by_label("Reset to default value").click()
+    w = boundary_weight_map(truth, w0=7, sigma=5)
+    visit.await_text("weights", f"black {amount(w.min())}, yellow {amount(w.max())}")
+    assert not visit.tab.get_by_test_id("toast-body").count(), "nothing was wrong"
+    visit.number("sigma", 3)
+    w = boundary_weight_map(truth, w0=7, sigma=3)
+    visit.await_text("weights", f"black {amount(w.min())}, yellow {amount(w.max())}")
+
+
 def test_the_weight_map_is_taken_away_as_it_is(visit: Visit) -> None:
     truth = separate_touching(tifffile.imread(TRUTH).astype(np.int32))
     read = tifffile.imread(io.BytesIO(visit.download("save-weights")))
@@ -173,6 +188,33 @@ def test_a_mask_painted_from_the_prediction_scores_one(visit: Visit) -> None:
     visit.press("judge", "Score")
     visit.await_text("judge-words", "painted by hand")
     assert visit.column("judge-table", "Dice") == ["1.0000", "1.0000"]
+    visit.open("Segment")
+
+
+def test_a_painted_score_stays_and_there_is_a_way_to_the_truth_and_back(
+    visit: Visit, piece: Path
+) -> None:
+    truth = piece.with_name("piece_truth.tif")
+    tifffile.imwrite(truth, tifffile.imread(TRUTH)[100:320, 60:330])
+    visit.upload("truth", truth)
+    visit.await_text("findings", "Ground truth:")
+    visit.segment(piece)
+    of_truth = visit.column("table", "Dice")
+    visit.open("Judge")
+    visit.await_text("judge-words", "Against the ground truth")
+    visit.press("judge", "Paint a mask")
+    visit.press("judge", "Score")
+    visit.await_text("judge-words", "painted by hand")
+    visit.open("Weight map")
+    visit.wait("weights")
+    visit.open("Judge")
+    time.sleep(1.5)  # nothing shall come, for which one cannot wait
+    assert visit.column("judge-table", "Dice") == ["1.0000", "1.0000"]
+    assert "painted by hand" in visit.text("judge-words")
+    for choice, dice in (("the ground truth", of_truth), ("painted by hand", ["1.0000"] * 2)):
+        visit.tab.locator("#against label", has_text=choice).click()
+        visit.await_text("judge-words", choice)
+        assert visit.column("judge-table", "Dice") == dice
     visit.open("Segment")
 
 

@@ -9,13 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo.labs.judge import (
-    figures_of,
-    judge_scene,
-    judge_table,
-    judge_words,
-    painted_labels,
-)
+from hf_unet.demo.labs.judge import figures_of
 from hf_unet.demo.labs.tiles import (
     pixel_of,
     seam_scene,
@@ -35,8 +29,6 @@ from hf_unet.demo.shown import Shown, described, shown_of
 from hf_unet.demo.uploads import MOST_PAGES, pages_of
 from hf_unet.demo.words import about_model, class_table, findings, warn, with_sentences
 from hf_unet.errors import ImageError, LabelError, ModelError
-from hf_unet.exports import write_mask_png, write_stack_tiff
-from hf_unet.judgement import judge
 from hf_unet.seams import compare_stitchings
 from hf_unet.snippets import Snippet
 from hf_unet.tiles import TilePlan
@@ -269,39 +261,6 @@ def show_seams(tested: tuple[str, list[list[str]]], token: str | None) -> Sequen
     if token is None or shown_of(token).result is not shown.result:
         return [gr.skip()] * 2
     return described(before, "seams", shown.scenes["seams"]), table
-
-
-@with_sentences
-def show_judgement(token: str | None) -> tuple[str, list[list[str]], Described]:
-    """Words, figures and the scene of where the mask errs."""
-    shown = shown_of(token)
-    words = judge_words(shown, shown.judgement, "the ground truth")
-    scene = shown.scene("judge", judge_scene)
-    return (
-        words,
-        judge_table(shown, shown.judgement),
-        described(str(token), "judge", scene),
-    )
-
-
-@with_sentences
-def score_painted(
-    token: str | None, event: gr.EventData
-) -> tuple[str, list[list[str]], str, gr.Button]:
-    """Words and figures against a mask painted in the page, and that mask to download."""
-    shown = shown_of(token)
-    labels = painted_labels(shown, event.runs)
-    judgement = judge(shown.result, labels, shown.name)
-    words = judge_words(shown, judgement, "the mask painted by hand")
-    stem = Path(shown.name).stem
-    if labels.kind == "multilabel":
-        path = new_file(f"{stem}-painted.tif")
-        write_stack_tiff(path, labels.stack(), labels.classes)
-    else:
-        path = new_file(f"{stem}-painted.png")
-        write_mask_png(path, labels.class_map())
-    table = judge_table(shown, judgement)
-    return words, table, str(path), gr.Button(interactive=True)
 
 
 @with_sentences

@@ -8,6 +8,8 @@ import gradio as gr
 from hf_unet.demo import actions, endpoints, parts
 from hf_unet.demo.address_part import address_box, wire_address, wire_paste
 from hf_unet.demo.batch.part import batch_tab, wire_batch
+from hf_unet.demo.judging import choose_judgement, score_painted, show_judgement
+from hf_unet.demo.parts import SIGMA, W0
 from hf_unet.demo.viewer import asset
 
 TITLE = """# U-Net
@@ -17,6 +19,12 @@ several pages."""
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """Of events that are over before a progress could be read."""
+
+AS_LEFT = f"""(token, ...typed) => {{
+  const limits = {[list(W0), list(SIGMA)]};
+  return [token, ...typed.map((n, k) => Math.min(Math.max(n, limits[k][0]), limits[k][1]))];
+}}"""
+"""JavaScript that sends w0 and sigma as their fields show them once they are left."""
 
 AT_ONCE = 2
 """Images segmented at a time, so that a small one need not wait for a large one."""
@@ -79,7 +87,8 @@ def _wire(
         [weights.view, weights.words],
     )
     tile_outputs = [tiles.view, tiles.seen, tiles.words]
-    judge_outputs = [judging.words, judging.table, judging.view]
+    figures = [judging.words, judging.table]
+    judge_outputs = [*figures, judging.against, judging.view]
     code = [taken.python, taken.shell]
     labs = [*judge_outputs, *weight_outputs, *tile_outputs, *code]
     blank = [*result, *labs, tiles.table, tiles.changed]
@@ -89,7 +98,7 @@ def _wire(
     ) -> dict[Any, Any]:
         """Draw the tab that is open; the others are drawn when they are opened."""
         shows: dict[str, tuple[list[Any], Callable[[], Any]]] = {
-            "judge": (judge_outputs, lambda: actions.show_judgement(token)),
+            "judge": (judge_outputs, lambda: show_judgement(token)),
             "weights": (weight_outputs, lambda: actions.show_weights(token, w0, sigma)),
             "tiles": (tile_outputs, lambda: actions.show_tiles(token, side)),
             "take": (code, lambda: actions.show_code(token)),
@@ -176,10 +185,11 @@ def _wire(
         tab.select(lambda name=name: name, None, opened, queue=False, **QUIET).then(**draw)
 
     for slider in (weights.w0, weights.sigma):
-        slider.input(
+        slider.change(  # `input` comes neither from its reset nor when it mends what was typed
             actions.show_weights,
             weight_inputs,
             weight_outputs,
+            js=AS_LEFT,
             trigger_mode="always_last",
             concurrency_limit=4,
             **QUIET,
@@ -192,8 +202,9 @@ def _wire(
         actions.compare_seams, token, tiles.tested, show_progress_on=seams, **PRIVATE
     )
     tested.success(actions.show_seams, [tiles.tested, token], seams, **QUIET)
-    painted = [judging.words, judging.table, judging.painted.file, judging.painted.button]
-    judging.view.painted(actions.score_painted, token, painted, **QUIET)
+    painted = [*figures, judging.against, judging.painted.file, judging.painted.button]
+    judging.view.painted(score_painted, token, painted, **QUIET)
+    judging.against.input(choose_judgement, [token, judging.against], figures, **QUIET)
     judging.painted.button.click(None, None, None, js=judging.painted.press, **QUIET)
     _hands_over(taken.save, actions.download, [token])
 

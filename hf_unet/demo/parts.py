@@ -27,6 +27,12 @@ FILES = """One zip with
   mask again.
 """
 NO_TRUTH = "Ground truth (optional)"
+TRUTH, PAINTED = "the ground truth", "the mask painted by hand"
+"""What a result can be judged against."""
+
+W0, SIGMA = (0, 30), (0.5, 30)
+"""Limits of the weight map's sliders."""
+
 AS_SEGMENTED = "as segmented"
 TILE_SIDES = [AS_SEGMENTED, "252", "380", "572", "764", "1020"]
 
@@ -136,6 +142,7 @@ class JudgeLab:
     """The tab of figures."""
 
     tab: gr.Tab
+    against: gr.Radio
     words: gr.Markdown
     table: gr.Dataframe
     view: gr.HTML
@@ -145,11 +152,12 @@ class JudgeLab:
 def judge_lab() -> JudgeLab:
     """Dice and its kin, where the mask errs, and a mask to paint."""
     with gr.Tab("Judge", id="judge", elem_id="tab-judge") as tab:
+        against = gr.Radio([TRUTH, PAINTED], label="Against", elem_id="against", visible=False)
         words = gr.Markdown(elem_id="judge-words", label="What is judged")
         table = _table(JUDGE_HEADERS, "Figures of each class", "judge-table")
         view = viewer("judge", "Segment an image to judge its mask.")
         painted = download("Download the painted mask", "save-painted", interactive=False)
-    return JudgeLab(tab, words, table, view, painted)
+    return JudgeLab(tab, against, words, table, view, painted)
 
 
 @dataclass(frozen=True)
@@ -192,8 +200,8 @@ def weight_lab() -> WeightLab:
     """Equation 2, map by map."""
     with gr.Tab("Weight map", id="weights", elem_id="tab-weights") as tab:
         with gr.Row():
-            w0 = gr.Slider(0, 30, 10, step=0.5, label="w0", elem_id="w0")
-            sigma = gr.Slider(0.5, 30, 5, step=0.5, label="sigma (pixels)", elem_id="sigma")
+            w0 = gr.Slider(*W0, 10, step=0.5, label="w0", elem_id="w0")
+            sigma = gr.Slider(*SIGMA, 5, step=0.5, label="sigma (pixels)", elem_id="sigma")
         view = viewer("weights", "Segment an image to see its weight map.")
         words = gr.Markdown(elem_id="weight-words", label="About the maps")
         save = download("Download w (TIFF)", "save-weights")

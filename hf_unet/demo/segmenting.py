@@ -141,7 +141,7 @@ def with_truth(token: str | None, truth: str | None) -> str:
     shown = shown_of(token)
     network = load_model(shown.model)
     labels = read_truth(truth, network, shown.result.image) if truth else None
-    return KEPT.keep(Shown(shown.result, labels, shown.model, shown.name, truth or None))
+    return KEPT.keep(shown.beside(labels, truth or None))
 
 
 def segmentation_scene(shown: Shown) -> Scene:

@@ -21,6 +21,22 @@ KEPT_BYTES = 1_500_000_000
 """Memory for what pages show, of all visitors together. A 512 x 512 result takes about 6 MB."""
 
 
+@dataclass
+class ByHand:
+    """What a mask painted in the page said of a result.
+
+    Attributes
+    ----------
+    judgement : Judgement or None
+        Of the mask that was scored last.
+    looked_at : bool
+        Whether the page shows it, in place of that against the ground truth.
+    """
+
+    judgement: Judgement | None = None
+    looked_at: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """One result and what a page needs to show it.
@@ -38,6 +54,7 @@ class Shown:
         Where the ground truth's file lies, as the page knows it.
     scenes : dict of str to Scene
         What viewers look at, by the name of their place on the page.
+    by_hand : ByHand
     """
 
     result: Segmentation
@@ -46,7 +63,16 @@ class Shown:
     name: str
     truth: str | None = None
     scenes: dict[str, Scene] = field(default_factory=dict)
+    by_hand: ByHand = field(default_factory=ByHand)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def beside(self, labels: Labels | None, truth: str | None) -> "Shown":
+        """The same result with another ground truth, which is then looked at, or with none.
+
+        What was said by a mask painted for it stays true, and stays to be looked at.
+        """
+        by_hand = ByHand(self.by_hand.judgement, self.by_hand.looked_at and labels is None)
+        return Shown(self.result, labels, self.model, self.name, truth, by_hand=by_hand)
 
     @property
     def predicted(self) -> bool:
