@@ -13,13 +13,14 @@ import tifffile
 from PIL import Image
 
 from hf_unet import UNet
-from hf_unet.demo.batch import archives, segmenting
+from hf_unet.demo.batch import archives, probabilities, segmenting
 from hf_unet.demo.batch.archives import ArchiveError, copy_member, list_members
 from hf_unet.demo.batch.files import Brought, list_brought, tasks_of
 from hf_unet.demo.batch.rows import cells_of, headers_of, mean_scores
 from hf_unet.demo.batch.segmenting import Batch, scene_of_row, segment_batch
 from hf_unet.demo.models import loading
 from hf_unet.demo.models.loading import load_model
+from hf_unet.demo.scenes import probability_layer
 from hf_unet.errors import ImageError, ModelError
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
@@ -314,11 +315,29 @@ def test_a_row_is_shown_from_its_files(tmp_path):
     assert (shown["image"] == pixels(1)).all() and (shown["mask"] == result.mask).all()
     assert (shown["objects"] == result.instances).all()
     assert (shown["truth"] == (square() > 0)).all()
+    (probability,) = (layer for layer in scene.layers if layer.kind == "probability")
+    expected = probability_layer(result.probabilities, result.classes)
+    assert np.array_equal(probability.data, expected.data)
+    assert probability.settings == expected.settings
     with pytest.raises(ImageError, match="no such row"):
         scene_of_row(done, 2)
     path.unlink()
     with pytest.raises(ArchiveError, match=r"set\.zip is no longer kept"):
         scene_of_row(done, 1)
+
+
+@pytest.mark.usefixtures("small_models")
+def test_probabilities_for_the_pointer_are_bounded_and_counted(tmp_path, monkeypatch):
+    Image.fromarray(pixels(1)).save(tmp_path / "a.png")
+    with_them = run([tmp_path / "a.png"], "cells", tmp_path)
+    zipped = with_them.archive.stat().st_size
+    assert with_them.nbytes > zipped
+    bits = load_model("cells").segment(pixels(1)).probabilities
+    monkeypatch.setattr(probabilities, "MOST_KEPT", bits.size - 1)
+    without = run([tmp_path / "a.png"], "cells", tmp_path / "again")
+    assert without.nbytes == without.archive.stat().st_size
+    kinds = [layer.kind for layer in scene_of_row(without, 1).layers]
+    assert "probability" not in kinds and "indices" in kinds
 
 
 @pytest.mark.usefixtures("small_models")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hf_unet.demo.batch.files import Task, at_hand, list_brought, tasks_of
+from hf_unet.demo.batch.probabilities import keep_probabilities, kept_probabilities
 from hf_unet.demo.batch.rows import Row, row_of, table_csv
 from hf_unet.demo.models.loading import load_model
 from hf_unet.demo.scenes import Scene, class_layer, image_layer, object_layer
@@ -57,6 +58,10 @@ class Batch:
     ended : bool
     note : str
         Why it ended before its time; else empty.
+    folders : set of str
+        That are taken in the zip.
+    beside : int
+        Bytes of the probabilities that are kept beside the zip.
     """
 
     def __init__(self, model: str, network: SegmentationNetwork, archive: Path) -> None:
@@ -67,6 +72,8 @@ class Batch:
         self.archive = archive
         self.ended = False
         self.note = ""
+        self.beside = 0
+        self.folders: set[str] = set()
         weakref.finalize(self, shutil.rmtree, archive.parent, ignore_errors=True)
 
     @property
@@ -76,8 +83,12 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its zip on disk."""
-        return self.archive.stat().st_size if self.archive.is_file() else 0
+        """Bytes on disk: of its zip, and of the probabilities beside it."""
+        return self.beside + (self.archive.stat().st_size if self.archive.is_file() else 0)
+
+    def probabilities_of(self, folder: str) -> Path:
+        """Where those of a result are kept, by its folder in the zip."""
+        return self.archive.parent / f"{folder}.npz"
 
 
 BATCHES: Store[Batch] = Store(
@@ -130,7 +141,6 @@ def segment_batch(
     network = load_model(model)
     archive.parent.mkdir(parents=True)
     batch = Batch(model, network, archive)
-    folders: set[str] = set()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for number, task in enumerate(tasks):
 
@@ -139,7 +149,7 @@ def segment_batch(
                 report((number + done / total) / len(tasks), line)
 
             try:
-                for row in _rows(network, task, folders, file, event, of_tiles, probabilities):
+                for row in _rows(batch, network, task, file, event, of_tiles, probabilities):
                     batch.rows.append(row)
                     _check_limits(batch)
                     yield batch
@@ -172,9 +182,9 @@ def _check_limits(batch: Batch) -> None:
 
 
 def _rows(
+    batch: Batch,
     network: SegmentationNetwork,
     task: Task,
-    folders: set[str],
     file: zipfile.ZipFile,
     event: threading.Event,
     of_tiles: Callable[[int, int], None],
@@ -198,7 +208,7 @@ def _rows(
                 if labels is not None:
                     known = true_mask(result, labels)
                     counts = class_counts(known, result.mask, len(result.classes))
-                folder = _new_folder(task, pixels.page, pages, folders)
+                folder = _new_folder(task, pixels.page, pages, batch.folders)
                 row = row_of(task, folder, result, counts)
                 with tempfile.TemporaryDirectory() as place:
                     result.save(
@@ -207,6 +217,7 @@ def _rows(
                     for path in sorted(Path(place).iterdir()):
                         packing = zipfile.ZIP_STORED if path.suffix in _STORED else None
                         file.write(path, f"{folder}/{path.name}", packing)
+                batch.beside += keep_probabilities(batch.probabilities_of(folder), result)
                 yield row
                 page += 1
     except Stopped:
@@ -303,5 +314,6 @@ def scene_of_row(batch: Batch, number: int) -> Scene:
                 class_layer(known, batch.names, batch.colors, key="truth", label="Ground truth")
             )
             hidden.append("truth")
+        layers += kept_probabilities(batch.probabilities_of(row.folder))
     settings = {"hidden": hidden, "look": f"batch {len(layers)}"}
     return Scene(tuple(layers), f"{row.name} {id(row)}", settings)
