@@ -19,6 +19,7 @@ from hf_unet.demo.labs.tiles import sight, tile_at
 from hf_unet.demo.models.loading import EXAMPLES, load_model
 from hf_unet.demo.segmenting import JOBS
 from hf_unet.instances import separate_touching
+from hf_unet.metrics import dice_per_class
 from hf_unet.seams import compare_stitchings
 from hf_unet.segmentation import Segmentation
 from hf_unet.weight_map import boundary_weight_map, instance_distances
@@ -191,14 +192,58 @@ def test_a_mask_painted_from_the_prediction_scores_one(visit: Visit) -> None:
     visit.open("Segment")
 
 
+def test_a_mask_is_painted_and_scored_with_keys_alone(
+    visit: Visit, piece: Path, expected: Segmentation
+) -> None:
+    def press(name: str) -> None:
+        visit.tab.locator(f"#judge button:text-is('{name}')").press("Enter")
+
+    visit.open("Segment")
+    visit.segment(piece)
+    visit.open("Judge")
+    visit.wait("judge")
+    press("Paint a mask")
+    press("Empty")
+    readout = visit.tab.locator("#judge .readout")
+    readout.get_by_text("Space or Enter puts it down").wait_for()  # and the canvas has the focus
+    keys = visit.tab.keyboard
+    for key in ("0", "ArrowRight", "]", "]", "["):
+        keys.press(key)
+    found = re.fullmatch(
+        r"Brush up at x (\d+), y (\d+): paints nucleus, radius (\d+) pixels\.", readout.inner_text()
+    )
+    assert found is not None and readout.get_attribute("role") == "status"
+    x, y, radius = map(int, found.groups())
+    assert visit.tab.locator("#judge").get_by_label("Brush", exact=True).input_value() == str(
+        radius
+    )
+    for key in ("Space", *["ArrowRight"] * 4, "Space", "Shift+ArrowDown"):
+        keys.press(key)
+    for key in ("Enter", "Enter", "Control+z"):  # a dab, taken back
+        keys.press(key)
+    assert f"Brush up at x {x + 4}, y {y + 10}:" in readout.inner_text()
+    assert "Space or Enter" in (visit.canvas("judge").get_attribute("aria-label") or "")
+    press("Score")
+    rows, columns = np.mgrid[: expected.mask.shape[0], : expected.mask.shape[1]]
+    drawn = np.zeros(expected.mask.shape, np.uint8)
+    for at in range(x, x + 5):
+        drawn[(rows - y) ** 2 + (columns - at) ** 2 <= radius**2] = 1
+    dice = [f"{value:.4f}" for value in dice_per_class(drawn, expected.mask)]
+    visit.await_text("judge-table", dice[1])
+    assert visit.column("judge-table", "Dice") == dice
+    visit.open("Segment")
+
+
 def test_a_painted_score_stays_and_there_is_a_way_to_the_truth_and_back(
     visit: Visit, piece: Path
 ) -> None:
     truth = piece.with_name("piece_truth.tif")
     tifffile.imwrite(truth, tifffile.imread(TRUTH)[100:320, 60:330])
-    visit.upload("truth", truth)
-    visit.await_text("findings", "Ground truth:")
+    visit.open("Segment")
     visit.segment(piece)
+    with visit.renewing("view"):
+        visit.upload("truth", truth)
+    visit.await_text("findings", "Ground truth:")
     of_truth = visit.column("table", "Dice")
     visit.open("Judge")
     visit.await_text("judge-words", "Against the ground truth")

@@ -13,7 +13,7 @@ from hf_unet.display import displayed
 
 pytestmark = pytest.mark.browser
 
-FILES = ("scene.js", "camera.js", "drawing.js", "readout.js", "paint.js")
+FILES = ("scene.js", "camera.js", "drawing.js", "readout.js", "paint.js", "brush.js")
 Evaluate = Callable[..., Any]
 
 
@@ -135,6 +135,24 @@ def test_the_overview_is_the_whole_image_in_at_most_1024_samples_a_side(
     assert (window["height"], window["width"]) == size
     assert -(-max(size) // window["step"]) <= 1024
     assert window["step"] == 1 or -(-max(size) // (window["step"] - 1)) > 1024
+
+
+@pytest.mark.parametrize("at", [(0, 0), (299, 199), (150, 100), (40, 190)])
+@pytest.mark.parametrize("scale", [0.8, 7, 64])
+def test_a_brush_is_followed_no_farther_than_into_sight(
+    evaluate: Evaluate, at: tuple[int, int], scale: float
+) -> None:
+    camera = {"scale": scale, "x": 100, "y": 70}
+    found = evaluate(
+        "([camera, box, at]) => followCamera(camera, box, at)",
+        [camera, BOX, dict(zip("xy", at, strict=True))],
+    )
+    for axis, side, pixel in zip("xy", ("width", "height"), at, strict=True):
+        first, last = ((pixel + k - found[axis]) * scale for k in (0, 1))
+        assert first > 23.9 and last < BOX[side] - 23.9
+        was = (pixel - camera[axis]) * scale
+        if was > 24 and was + scale < BOX[side] - 24:
+            assert found[axis] == camera[axis], "it was in sight"
 
 
 # --- pixels on their way ----------------------------------------------------------------------
@@ -422,6 +440,49 @@ def painted(evaluate: Evaluate, kind: str, dtype: str, steps: str) -> NDArray[np
 def disc(x: int, y: int, radius: float) -> NDArray[np.bool_]:
     rows, columns = np.mgrid[:9, :12]
     return np.asarray((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
+
+
+LOOK = "const look = { brush: 1.5, paintClass: 2, erase: false };"
+
+
+def test_a_brush_paints_where_keys_move_it_while_it_is_down(evaluate: Evaluate) -> None:
+    steps = f"""{LOOK} painting.start(null);
+        const brush = new Brush(painting, {{ x: 2, y: 4 }});
+        brush.move(1, 0, look); brush.press(look); brush.move(0, 2, look); brush.move(3, 0, look);
+        brush.press(look); brush.move(4, -6, look);
+        globalThis.brushAt = [brush.x, brush.y, painting.before.length];"""
+    found = painted(evaluate, "indices", "uint8", steps)
+    expected = np.zeros((9, 12), np.int64)
+    for x, y in ((3, 4), (3, 5), (3, 6), (4, 6), (5, 6), (6, 6)):
+        expected[disc(x, y, 1.5)] = 2
+    assert np.array_equal(found, expected)
+    assert evaluate("brushAt") == [10, 0, 1], "one stroke, to be undone as one"
+
+
+def test_a_brush_stays_on_the_image_and_erases(evaluate: Evaluate) -> None:
+    steps = f"""{LOOK} painting.start(new Uint8Array(9 * 12).fill(1)); look.erase = true;
+        const brush = new Brush(painting, {{ x: -5, y: 99 }});
+        brush.press(look); brush.move(-1, 1, look);"""
+    found = painted(evaluate, "indices", "uint8", steps)
+    assert np.array_equal(found, np.where(disc(0, 8, 1.5), 0, 1))
+
+
+def test_a_brush_says_where_it_is_and_what_it_does(evaluate: Evaluate) -> None:
+    said = evaluate(
+        f"""() => {{
+            {LOOK} const layer = {{ kind: "indices", dtype: "uint8", colors: ["#000000", "#ff0000"],
+                first: 1, names: ["background", "debris", "cell"] }};
+            const painting = new Painting({{ width: 12, height: 9 }}, layer);
+            const brush = new Brush(painting, {{ x: 7, y: 3 }});
+            const said = [brush.says(look)];
+            look.erase = true; look.brush = 6; brush.press(look);
+            return [...said, brush.says(look)];
+        }}"""
+    )
+    assert said == [
+        "Brush up at x 7, y 3: paints cell, radius 1.50 pixels.",
+        "Brush down at x 7, y 3: erases, radius 6 pixels.",
+    ]
 
 
 def test_runs_give_the_mask_back(evaluate: Evaluate) -> None:

@@ -23,7 +23,9 @@ SCRIPTS = (
     "drawing.js",
     "readout.js",
     "paint.js",
+    "brush.js",
     "controls.js",
+    "touch.js",
     "viewer.js",
 )
 """In the order in which they build upon one another."""

@@ -33,6 +33,15 @@ function panCamera(camera, scene, box, dx, dy) {
   };
 }
 
+// As little farther as brings a pixel into sight, and something around it.
+function followCamera(camera, box, at) {
+  const follow = (start, side, value) => {
+    const around = Math.min(24, side / 4) / camera.scale;
+    return Math.min(Math.max(start, value + 1 + around - side / camera.scale), value - around);
+  };
+  return { ...camera, x: follow(camera.x, box.width, at.x), y: follow(camera.y, box.height, at.y) };
+}
+
 const pixelUnder = (camera, point) => ({
   x: Math.floor(camera.x + point.x / camera.scale),
   y: Math.floor(camera.y + point.y / camera.scale),

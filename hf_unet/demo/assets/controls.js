@@ -1,4 +1,4 @@
-// The controls around the canvases, and the pointer and keys on them.
+// The controls around the canvases.
 
 function button(text, label, action) {
   const made = part("button", "tool", text);
@@ -134,7 +134,10 @@ function paintTools() {
   erase.setAttribute("aria-pressed", look.erase);
   tools.append(
     classes,
-    slider("Brush", 0.5, 40, 0.5, look.brush, (value) => (look.brush = value)),
+    slider("Brush", BRUSH_SIZES.least, BRUSH_SIZES.most, BRUSH_SIZES.step, look.brush, (value) => {
+      look.brush = value;
+      paint();
+    }),
     erase,
     button("Undo", "Undo the last stroke", () => (painting.undo(), paint())),
     button("From prediction", "Start from what was predicted", () => startPainting(true)),
@@ -143,11 +146,12 @@ function paintTools() {
       trigger("painted", { scene: scene.scene, runs: painting.runs() }),
     ),
     button("Close", "Put the painted mask away", () => {
-      painting = null;
+      painting = brush = null;
       look.hidden = new Set(scene.hidden || []);
       buildBar();
       buildLegend();
       recompose();
+      panes[0].canvas.focus({ preventScroll: true }); // the button that had it is gone
     }),
   );
   return tools;
@@ -173,6 +177,8 @@ async function startPainting(fromPrediction) {
   buildBar();
   buildLegend();
   recompose();
+  panes[0].canvas.focus({ preventScroll: true }); // the button that had it is gone
+  readout.textContent = keyHelp();
 }
 
 // A chip for each layer, and for each class of it, that can be switched off.
@@ -217,100 +223,4 @@ function chip(text, color, key) {
   });
   tell();
   return made;
-}
-
-const KEYS = {
-  ArrowLeft: [40, 0],
-  ArrowRight: [-40, 0],
-  ArrowUp: [0, 40],
-  ArrowDown: [0, -40],
-};
-
-function listen(pane) {
-  const { canvas } = pane;
-  const fingers = new Map();
-  let from = null;
-  const pointOf = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  };
-  canvas.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      zoomBy(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), pointOf(event));
-    },
-    { passive: false },
-  );
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    fingers.set(event.pointerId, pointOf(event));
-    from = { point: pointOf(event), travelled: 0 };
-    if (painting && fingers.size === 1 && event.button === 0) {
-      painting.remember();
-      const at = pixelUnder(camera, from.point);
-      painting.dab(at.x, at.y, look.brush, look.paintClass, look.erase);
-      from.painted = at;
-      paint();
-    }
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const point = pointOf(event);
-    tell(point);
-    const last = fingers.get(event.pointerId);
-    if (!last) return;
-    const [dx, dy] = [point.x - last.x, point.y - last.y];
-    if (from) from.travelled += Math.abs(dx) + Math.abs(dy);
-    if (fingers.size === 2) pinch(event, point);
-    else if (from && from.painted) {
-      const to = pixelUnder(camera, point);
-      painting.stroke(from.painted, to, look.brush, look.paintClass, look.erase);
-      from.painted = to;
-      paint();
-    } else {
-      camera = panCamera(camera, scene, boxOf(pane), dx, dy);
-      moved();
-    }
-    fingers.set(event.pointerId, point);
-  });
-  const pinch = (event, point) => {
-    const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
-    const last = fingers.get(event.pointerId);
-    const spread = (a) => Math.hypot(a.x - other.x, a.y - other.y) || 1;
-    zoomBy(spread(point) / spread(last), { x: (point.x + other.x) / 2, y: (point.y + other.y) / 2 });
-  };
-  canvas.addEventListener("pointerup", (event) => {
-    const clicked = from && from.travelled < 4 && !from.painted;
-    fingers.delete(event.pointerId);
-    from = null;
-    if (clicked) pick(pointOf(event));
-  });
-  canvas.addEventListener("pointercancel", (event) => fingers.delete(event.pointerId));
-  canvas.addEventListener("pointerleave", () => (readout.textContent = ""));
-  canvas.addEventListener("dblclick", (event) => {
-    if (!painting) zoomBy(2, pointOf(event)); // there it is two dabs
-  });
-  canvas.addEventListener("keydown", (event) => {
-    if (event.key in KEYS) camera = panCamera(camera, scene, boxOf(pane), ...KEYS[event.key]);
-    else if (event.key === "+" || event.key === "=") camera = zoomCamera(camera, scene, boxOf(pane), 1.5, middle());
-    else if (event.key === "-") camera = zoomCamera(camera, scene, boxOf(pane), 1 / 1.5, middle());
-    else if (event.key === "0") camera = fitCamera(scene, boxOf(pane));
-    else if (event.key === "Enter" && scene.clicks) pick(middle());
-    else return;
-    event.preventDefault();
-    moved();
-    tell(middle());
-  });
-}
-
-// The pixel at a point of the canvas was chosen.
-function pick(point) {
-  const at = pixelUnder(camera, point);
-  if (scene.clicks && covers(overview, at.x, at.y)) trigger("pixel", { scene: scene.scene, ...at });
-}
-
-function tell(point) {
-  const { x, y } = pixelUnder(camera, point);
-  const piece = covers(detail, x, y) ? detail : covers(overview, x, y) ? overview : null;
-  readout.textContent = piece ? describe(scene, piece, x, y) : "";
 }

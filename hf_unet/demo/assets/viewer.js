@@ -23,6 +23,7 @@ let panes = []; // {canvas, layers, pictures}
 let overview = null;
 let detail = null;
 let painting = null;
+let brush = null; // that keys move
 let request = 0;
 const cache = new Map(); // planes of the overview by the identity of their data
 const look = { window: [0, 255], opacity: 0.35, outlines: true, hidden: new Set(), split: 0, brush: 6, paintClass: 1, erase: false };
@@ -35,7 +36,7 @@ const paintLayer = () => scene && scene.layers.find((layer) => layer.key === sce
 async function show(next) {
   const mine = ++request;
   if (!next || !next.scene) {
-    scene = camera = overview = detail = painting = null;
+    scene = camera = overview = detail = painting = brush = null;
     panes = [];
     stage.replaceChildren(empty);
     bar.replaceChildren();
@@ -71,7 +72,7 @@ async function show(next) {
   const image = scene.layers.find((layer) => layer.kind === "image");
   const sameImage = before && before.image === scene.image;
   if (image && !sameImage) look.window = [...image.window];
-  if (!sameImage) painting = null;
+  if (!sameImage) painting = brush = null;
   if (!before || before.look !== scene.look) look.hidden = new Set(scene.hidden || []);
   buildPanes();
   buildBar();
@@ -93,7 +94,7 @@ function buildPanes() {
     const figure = part("figure", "pane");
     const canvas = part("canvas");
     canvas.tabIndex = 0;
-    canvas.setAttribute("role", "img");
+    canvas.setAttribute("role", "application"); // so that screen readers leave it its keys
     const caption = part("figcaption");
     figure.append(canvas, caption);
     stage.append(figure);
@@ -111,8 +112,7 @@ function recompose() {
   for (const pane of panes) {
     const layers = layersOf(pane);
     const names = layers.map((layer) => layer.label).join(", ");
-    const picks = scene.clicks ? " Enter picks the pixel in the middle." : "";
-    pane.canvas.setAttribute("aria-label", `${names}. Arrow keys move, plus and minus zoom, 0 fits.${picks}`);
+    pane.canvas.setAttribute("aria-label", `${names}. ${keyHelp()}`);
     pane.caption.textContent = panes.length > 1 ? captionOf(layers) : "";
     for (const [name, piece] of [["overview", overview], ["detail", detail]]) {
       pane.above[name] = piece && compose(piece, layers, look, true);
@@ -159,6 +159,7 @@ function paintPane(pane) {
   if (painting) {
     context.imageSmoothingEnabled = camera.scale < 1;
     context.drawImage(painting.canvas, 0, 0);
+    if (brush) brush.draw(context, camera.scale, look.brush);
   }
   if (look.split > 0) {
     const until = camera.x + (look.split * box.width) / camera.scale;
