@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -92,7 +93,12 @@ def test_a_zip_becomes_a_table_a_picture_and_a_zip(tab, tmp_path):
     save = tab.locator("#batch-save")
     tab.wait_for_function("() => !document.querySelector('#batch-save').disabled")
     table.get_by_text("images/nuclei.tif").locator("visible=true").first.click()
-    tab.locator("#batch-view canvas").first.wait_for()
+    tab.locator("#batch-view canvas").first.hover()
+    readout = tab.locator("#batch-view .readout").inner_text()
+    found = re.match(r"x (\d+), y (\d+) .* p background (0\.\d\d|1\.00), nucleus ", readout)
+    assert found is not None, readout
+    share = result.probabilities[0, int(found[2]), int(found[1])]
+    assert abs(float(found[3]) - share) < 0.008
     with tab.expect_download() as caught:
         save.click()
     with zipfile.ZipFile(caught.value.path()) as archive:

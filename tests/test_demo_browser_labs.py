@@ -60,6 +60,15 @@ def amount(value: float) -> str:
 # --- labs -------------------------------------------------------------------------------------
 
 
+def test_every_tab_is_there_once_also_when_it_has_been_opened(visit: Visit) -> None:
+    names = ["Segment", "Judge", "Weight map", "Tiles", "Take away", "Many images"]
+    for name in reversed(names):
+        visit.open(name)
+        visit.settle()
+        tabs = visit.tab.locator("#tabs").get_by_role("tab").locator("visible=true")
+        assert tabs.all_inner_texts() == names
+
+
 def test_the_weight_map_follows_its_sliders_and_fills_the_formula_at_a_pixel(
     visit: Visit,
 ) -> None:
@@ -326,6 +335,27 @@ def test_two_visitors_side_by_side_see_their_own(
             assert said.startswith(f"x {x}, y {y} · intensity {result.image[0, y, x]} ")
         assert visit.complaints == []
         visit.close()
+
+
+def test_on_a_phone_an_image_can_be_brought_without_scrolling(
+    chromium: Any, demo_address: str, tmp_path: Path, piece: Path
+) -> None:
+    visit = Visit(chromium, demo_address, viewport={"width": 390, "height": 844})
+    stack = np.stack([tifffile.imread(piece)] * 2)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    visit.segment(tmp_path / "stack.tif")
+    boxes = {}
+    for name in ("image", "truth", "page", "view", "model"):
+        place = visit.tab.locator(f"#{name}")
+        place.wait_for()
+        boxes[name] = place.bounding_box()
+    visit.close()
+    assert all(boxes.values())
+    ends = {name: box["y"] + box["height"] for name, box in boxes.items() if box}
+    assert boxes["image"]["y"] == boxes["truth"]["y"], "side by side"
+    assert max(ends["image"], ends["truth"]) < boxes["page"]["y"] < boxes["view"]["y"] < 844
+    assert ends["view"] < boxes["model"]["y"], "what is chosen less often lies below"
+    assert ends["image"] < 300, "the result can be seen, too"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

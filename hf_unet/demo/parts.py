@@ -239,7 +239,8 @@ def tile_lab() -> TileLab:
         test = gr.Button("Seam test: compare tiles with one piece", elem_id="seam-test")
         table = _table(SEAM_HEADERS, "Against the image in one piece", "seams")
         changed = viewer("changed", "The seam test marks pixels that change their class.")
-    return TileLab(tab, side, words, view, seen, test, table, changed, gr.State(None))
+        tested = gr.State(None)  # within the tab: what lies between two tabs is counted as one
+    return TileLab(tab, side, words, view, seen, test, table, changed, tested)
 
 
 def _table(headers: list[str], label: str, name: str) -> gr.Dataframe:

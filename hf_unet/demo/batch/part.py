@@ -17,9 +17,8 @@ from hf_unet.demo.viewer import viewer
 from hf_unet.demo.words import in_sentences, plain, with_sentences
 from hf_unet.metrics import OverlapScores
 
-ABOUT = f"""Up to {MOST_IMAGES} images, or zips of them, with the model chosen on the left. A file
-such as `cell_01_mask.png`, or `cell_01.png` in a folder `masks`, is the ground truth of
-`cell_01.tif`."""
+ABOUT = f"""Up to {MOST_IMAGES} images, or zips of them, with the model that is chosen. A file such
+as `cell_01_mask.png`, or `cell_01.png` in a folder `masks`, is the truth of `cell_01.tif`."""
 
 EMPTY_HEADERS = ["#", "image", "size", "instances", "note"]
 
