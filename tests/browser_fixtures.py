@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from demo_visit import Visit
     from playwright.sync_api import Browser
 
 ARGUMENTS = (
@@ -32,6 +33,16 @@ def chromium() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def visit(chromium: "Browser", demo_address: str) -> Iterator["Visit"]:
+    """A page that the tests of a module use one after another."""
+    from demo_visit import Visit
+
+    visit = Visit(chromium, demo_address)
+    yield visit
+    visit.close()
 
 
 @pytest.fixture(scope="session")

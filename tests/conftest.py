@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from browser_fixtures import chromium, demo_address  # noqa: F401
+from browser_fixtures import chromium, demo_address, visit  # noqa: F401
 from hub_fixtures import hub  # noqa: F401
 
 # Set before the libraries are imported, because they read these once: no test reaches for the

@@ -1,4 +1,4 @@
-"""What the demo's tests share: small models in its folder, and results as its pages hold them."""
+"""What the demo's tests share: its examples, small models, and results as its pages hold them."""
 
 from pathlib import Path
 
@@ -8,9 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from hf_unet import UNet
+from hf_unet.demo.models.loading import EXAMPLES
 from hf_unet.demo.shown import Shown
 from hf_unet.images import read_image
 from hf_unet.labels import read_labels
+
+IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
+OTHER = EXAMPLES / "nuclei_8bit.png"
 
 CLASSES = ("background", "cell")
 

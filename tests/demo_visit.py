@@ -2,6 +2,7 @@
 
 import base64
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from hf_unet.demo.segmenting import JOBS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -23,6 +26,14 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shift += entry.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
+
+
+def await_jobs(count: int) -> None:
+    """Wait until so many images are being segmented."""
+    deadline = time.monotonic() + 2 * PATIENCE / 1000  # a tile of a busy machine, not one of 49
+    while len(JOBS) != count:
+        assert time.monotonic() < deadline, f"{len(JOBS)} images are being segmented"
+        time.sleep(0.02)
 
 
 class Visit:

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from demo_pages import put_models, small_network
 from PIL import Image
 
-from hf_unet import UNet
 from hf_unet.demo.batch import archives, probabilities, segmenting
 from hf_unet.demo.batch.archives import ArchiveError, copy_member, list_members
 from hf_unet.demo.batch.files import Brought, list_brought, tasks_of
 from hf_unet.demo.batch.rows import cells_of, headers_of, mean_scores
 from hf_unet.demo.batch.segmenting import Batch, scene_of_row, segment_batch
-from hf_unet.demo.models import loading
 from hf_unet.demo.models.loading import load_model
 from hf_unet.demo.scenes import probability_layer
 from hf_unet.errors import ImageError, ModelError
@@ -31,11 +30,8 @@ LARGEST = 1_000_000
 @pytest.fixture
 def small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two networks that are over at once: "cells", and "organs" whose classes overlap."""
-    shared = {"base_channels": 2, "depth": 2, "in_channels": 1}
-    folder = tmp_path / "models"
-    UNet(classes=("background", "cell"), **shared).save_pretrained(folder / "cells")
-    UNet(classes=("bone", "lung"), multilabel=True, **shared).save_pretrained(folder / "organs")
-    monkeypatch.setattr(loading, "MODELS", folder)
+    organs = small_network(classes=("bone", "lung"), multilabel=True)
+    put_models(tmp_path / "models", monkeypatch, cells=small_network(), organs=organs)
 
 
 def pixels(seed: int, height: int = 40, width: int = 50) -> np.ndarray:

@@ -1,17 +1,17 @@
 """The demo in a real browser: what stands on the page is what the library computes."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from demo_pages import IMAGE, TRUTH
 from demo_visit import Visit
 from numpy.typing import NDArray
 
-from hf_unet.demo.models.loading import EXAMPLES, load_model
+from hf_unet.demo.models.loading import load_model
 from hf_unet.display import displayed, window_of
 from hf_unet.images import read_image
 from hf_unet.labels import read_labels
@@ -19,16 +19,6 @@ from hf_unet.metrics import dice_per_class
 from hf_unet.segmentation import Segmentation
 
 pytestmark = pytest.mark.browser
-
-IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
-
-
-@pytest.fixture(scope="module")
-def visit(chromium: Any, demo_address: str) -> Iterator[Visit]:
-    """A page that the tests of this module use one after another."""
-    visit = Visit(chromium, demo_address)
-    yield visit
-    visit.close()
 
 
 @pytest.fixture(scope="module")

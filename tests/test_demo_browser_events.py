@@ -2,30 +2,20 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from demo_visit import Visit
+from demo_pages import IMAGE, TRUTH
+from demo_visit import Visit, await_jobs
 
-from hf_unet.demo.models.loading import EXAMPLES, load_model
+from hf_unet.demo.models.loading import load_model
 from hf_unet.demo.segmenting import JOBS
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
 
 pytestmark = pytest.mark.browser
-
-IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
-
-
-@pytest.fixture(scope="module")
-def visit(chromium: Any, demo_address: str) -> Iterator[Visit]:
-    visit = Visit(chromium, demo_address)
-    yield visit
-    visit.close()
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tifffile.imwrite(folder / "piece.tif", image[100:320, 60:330])
     tifffile.imwrite(folder / "piece_truth.tif", truth[100:320, 60:330])
     return folder
-
-
-def await_job() -> None:
-    """Wait until something is being segmented."""
-    deadline = time.monotonic() + 30
-    while not len(JOBS):
-        assert time.monotonic() < deadline, "nothing was begun"
-        time.sleep(0.02)
 
 
 def dice(folder: Path, name: str) -> list[str]:
@@ -88,7 +70,7 @@ def test_a_new_image_takes_the_place_of_one_that_is_being_segmented(
     visit: Visit, folder: Path
 ) -> None:
     visit.upload("image", folder / "slow.tif")
-    await_job()
+    await_jobs(1)
     visit.upload("image", folder / "piece.tif")
     visit.await_text("findings", "piece.tif")
     assert len(JOBS) == 0
@@ -96,7 +78,7 @@ def test_a_new_image_takes_the_place_of_one_that_is_being_segmented(
 
 def test_a_truth_dropped_meanwhile_judges_what_is_found(visit: Visit, folder: Path) -> None:
     visit.upload("image", folder / "middle.tif")
-    await_job()
+    await_jobs(1)
     visit.upload("truth", folder / "middle_truth.tif")
     visit.await_text("findings", "middle.tif")
     visit.await_text("findings", "Ground truth:")

@@ -5,18 +5,18 @@ import json
 import re
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from demo_visit import Visit
+from demo_pages import IMAGE, TRUTH
+from demo_visit import Visit, await_jobs
 from PIL import Image
 
 from hf_unet.demo.labs.tiles import sight, tile_at
-from hf_unet.demo.models.loading import EXAMPLES, load_model
+from hf_unet.demo.models.loading import load_model
 from hf_unet.demo.segmenting import JOBS
 from hf_unet.instances import separate_touching
 from hf_unet.metrics import dice_per_class
@@ -25,15 +25,6 @@ from hf_unet.segmentation import Segmentation
 from hf_unet.weight_map import boundary_weight_map, instance_distances
 
 pytestmark = pytest.mark.browser
-
-IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
-
-
-@pytest.fixture(scope="module")
-def visit(chromium: Any, demo_address: str) -> Iterator[Visit]:
-    visit = Visit(chromium, demo_address)
-    yield visit
-    visit.close()
 
 
 @pytest.fixture(scope="module")
@@ -298,13 +289,6 @@ def test_stopping_frees_the_machine(visit: Visit, tmp_path: Path, piece: Path, b
     visit.segment(piece)
     visit.await_text("findings", "piece.tif")
     await_jobs(0)
-
-
-def await_jobs(count: int) -> None:
-    deadline = time.monotonic() + 40  # a tile of a busy machine, not one of 49
-    while len(JOBS) != count:
-        assert time.monotonic() < deadline, f"{len(JOBS)} images are being segmented"
-        time.sleep(0.02)
 
 
 def test_nothing_was_complained_of(visit: Visit) -> None:

@@ -3,7 +3,6 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import tifffile
+from demo_pages import IMAGE, OTHER, TRUTH
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -18,39 +18,18 @@ from PIL import Image
 from hf_unet import UNet, boundary_weight_map
 from hf_unet.demo import endpoints
 from hf_unet.demo.models import loading
-from hf_unet.demo.page import build
-from hf_unet.demo.uploads import LARGEST_FILE
 from hf_unet.instances import separate_touching
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class, iou_per_class
 from hf_unet.seams import compare_stitchings
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
-IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
-OTHER = EXAMPLES / "nuclei_8bit.png"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The demo, served on the loopback address as app.py serves it."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-    page = build().queue(max_size=32)
-    _, url, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        server_name="127.0.0.1",
-        max_file_size=LARGEST_FILE,
-        show_error=False,
-    )
-    yield url
-    page.close()
-    patch.undo()
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "demo.png"
+"""An image of this machine that the page neither shows nor offers."""
 
 
 @pytest.fixture
-def client(address: str, tmp_path: Path) -> Client:
-    return Client(address, verbose=False, download_files=tmp_path / "downloads")
+def client(demo_address: str, tmp_path: Path) -> Client:
+    return Client(demo_address, verbose=False, download_files=tmp_path / "downloads")
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +53,8 @@ def opened(path: str) -> np.ndarray:
         return np.asarray(picture)
 
 
-def test_only_the_endpoints_are_offered_each_with_a_description(address):
-    offered = Client(address, verbose=False).view_api(return_format="dict")["named_endpoints"]
+def test_only_the_endpoints_are_offered_each_with_a_description(demo_address):
+    offered = Client(demo_address, verbose=False).view_api(return_format="dict")["named_endpoints"]
     assert set(offered) == {f"/{function.__name__}" for function in endpoints.ENDPOINTS}
     for name, about in offered.items():
         assert about["description"].endswith("."), name
@@ -87,8 +66,8 @@ def test_only_the_endpoints_are_offered_each_with_a_description(address):
     assert defaults == {"truth": None, "model": "nuclei", "page": 1}
 
 
-def test_the_pages_own_events_are_not_to_be_called(address):
-    config = Client(address, verbose=False).config
+def test_the_pages_own_events_are_not_to_be_called(demo_address):
+    config = Client(demo_address, verbose=False).config
     public = [one for one in config["dependencies"] if one["api_visibility"] != "private"]
     assert len(public) == len(endpoints.ENDPOINTS)
 
@@ -174,11 +153,11 @@ def test_many_images_come_back_as_one_zip(client, network, result, truth, tmp_pa
     assert (mask == network.segment(OTHER).mask).all()
 
 
-def test_two_clients_at_once_do_not_mix(address, network, tmp_path):
+def test_two_clients_at_once_do_not_mix(demo_address, network, tmp_path):
     expected = {path: network.segment(path).mask for path in (IMAGE, OTHER)}
 
     def ask(path: Path) -> bool:
-        own = Client(address, verbose=False, download_files=tmp_path / path.stem)
+        own = Client(demo_address, verbose=False, download_files=tmp_path / path.stem)
         mask, _, _ = own.predict(image=handle_file(path), api_name="/segment")
         return np.array_equal(opened(mask), expected[path])
 
@@ -254,31 +233,33 @@ def test_a_mistake_gives_a_sentence_and_no_path(client, broken, endpoint, given,
     [
         "/etc/passwd",
         {"path": "/etc/passwd"},
-        {"path": str(IMAGE), "meta": {"_type": "gradio.FileData"}},
+        {"path": str(PICTURE), "meta": {"_type": "gradio.FileData"}},
         {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
         {"path": "../../../../etc/passwd", "meta": {"_type": "gradio.FileData"}},
-        {"path": str(IMAGE), "is_stream": True, "meta": {"_type": "gradio.FileData"}},
-        {"path": str(IMAGE), "meta": None},
+        {"path": str(PICTURE), "is_stream": True, "meta": {"_type": "gradio.FileData"}},
+        {"path": str(PICTURE), "meta": None},
         {"path": "http://127.0.0.1:1/x.png", "meta": {"_type": "gradio.FileData"}},
         {"path": "file:///etc/passwd", "meta": {"_type": "gradio.FileData"}},
         17,
         ["x"],
     ],
 )
-def test_a_file_of_this_machine_is_no_upload(address, image):
+def test_a_file_of_this_machine_is_no_upload(demo_address, image):
     body = {"data": [image, None, "nuclei", 1]}
-    answer = httpx.post(f"{address}gradio_api/call/segment", json=body)
-    stream = httpx.get(f"{address}gradio_api/call/segment/{answer.json()['event_id']}", timeout=60)
+    answer = httpx.post(f"{demo_address}gradio_api/call/segment", json=body)
+    stream = httpx.get(
+        f"{demo_address}gradio_api/call/segment/{answer.json()['event_id']}", timeout=60
+    )
     assert "event: error" in stream.text
-    assert "root:" not in stream.text and str(EXAMPLES) not in stream.text
+    assert "root:" not in stream.text and str(PICTURE.parent) not in stream.text
     assert not re.search(r"/(?:usr|home|tmp|work|root)/", stream.text)
 
 
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", str(IMAGE.parents[2] / "pyproject.toml"), "../../etc/passwd"]
 )
-def test_a_file_of_this_machine_is_not_served(address, path):
-    assert httpx.get(f"{address}gradio_api/file={path}").status_code in (403, 404)
+def test_a_file_of_this_machine_is_not_served(demo_address, path):
+    assert httpx.get(f"{demo_address}gradio_api/file={path}").status_code in (403, 404)
 
 
 def test_an_answer_names_no_path_of_this_machine(client):

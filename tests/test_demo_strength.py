@@ -1,7 +1,6 @@
 """What strangers may send to the demo: names that are HTML, paths, and nonsense to every event."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,24 +23,6 @@ PATHS = re.compile(r"root:x:|site-packages|Traceback|" + re.escape(str(ROOT)))
 """A file's content, or a place on this machine that was not named by the one who asks."""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The demo, served on the loopback address as app.py serves it."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-    page = build().queue(max_size=32)
-    _, url, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        server_name="127.0.0.1",
-        max_file_size=uploads.LARGEST_FILE,
-        show_error=False,
-    )
-    yield url
-    page.close()
-    patch.undo()
-
-
 MARKED = {"meta": {"_type": "gradio.FileData"}}
 
 NONSENSE = [
@@ -56,14 +37,14 @@ NONSENSE = [
 ]
 
 
-def ask(address: str, event: int, values: list[object], session: str) -> str:
+def ask(demo_address: str, event: int, values: list[object], session: str) -> str:
     """All that the page is told of one event, with those values."""
     body = {"data": values, "fn_index": event, "session_hash": session, "event_data": values[:1]}
-    joined = httpx.post(f"{address}gradio_api/queue/join", json=body, timeout=60)
+    joined = httpx.post(f"{demo_address}gradio_api/queue/join", json=body, timeout=60)
     if joined.status_code != 200:
         return joined.text
     told = []
-    data = f"{address}gradio_api/queue/data"
+    data = f"{demo_address}gradio_api/queue/data"
     with httpx.stream("GET", data, params={"session_hash": session}, timeout=60) as stream:
         for line in stream.iter_lines():
             told.append(line)
@@ -73,13 +54,13 @@ def ask(address: str, event: int, values: list[object], session: str) -> str:
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_no_event_tells_a_path_whatever_it_is_given(address, nonsense):
-    config = httpx.get(f"{address}config").json()
+def test_no_event_tells_a_path_whatever_it_is_given(demo_address, nonsense):
+    config = httpx.get(f"{demo_address}config").json()
     events = [one for one in config["dependencies"] if one["backend_fn"]]
     assert len(events) > 20
     for event in events:
         values = [nonsense] * len(event["inputs"])
-        told = ask(address, event["id"], values, f"s{event['id']}")
+        told = ask(demo_address, event["id"], values, f"s{event['id']}")
         assert not PATHS.search(told), (event["api_name"], told[:2000])
 
 
@@ -133,8 +114,8 @@ def test_a_file_that_is_too_large_is_refused_at_the_door(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../escaped.png", "/tmp/escaped.png", "..\\escaped.png"])
-def test_an_upload_stays_in_its_folder(address, name, tmp_path_factory):
-    sent = httpx.post(f"{address}gradio_api/upload", files={"files": (name, b"content")})
+def test_an_upload_stays_in_its_folder(demo_address, name, tmp_path_factory):
+    sent = httpx.post(f"{demo_address}gradio_api/upload", files={"files": (name, b"content")})
     (path,) = sent.json()
     served = tmp_path_factory.getbasetemp()
     assert Path(path).resolve().is_relative_to(served) and ".." not in Path(path).parts
