@@ -42,7 +42,7 @@ def build() -> gr.Blocks:
         endpoints.offer()  # first, so that their names are theirs
         token = gr.State(None)
         opened = gr.State("segment")
-        gr.Markdown(TITLE)
+        gr.Markdown(TITLE, elem_id="title")
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=280, elem_id="given"):
                 address = address_box()
