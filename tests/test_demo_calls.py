@@ -11,6 +11,7 @@ import pytest
 from demo_pages import noise, small_network
 from gradio import FileData
 from gradio_client import Client
+from gradio_client.utils import Status
 
 from hf_unet.demo import calls, endpoints
 from hf_unet.demo.calls import CURRENT, Call, as_call
@@ -55,7 +56,7 @@ def work() -> Work:
 @pytest.fixture
 def address(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setenv("GRADIO_HEARTBEAT_RATE", "1")
+    monkeypatch.setenv("GRADIO_HEARTBEAT_INTERVAL", "1")
 
     def endless() -> str:
         """Work without end."""
@@ -85,6 +86,8 @@ def test_a_cancelled_call_ends_before_its_next_tile(address, work):
     client = Client(address, verbose=False)
     job = client.submit(api_name="/endless")
     assert work.begun.wait(PATIENCE)
+    # Before the client has heard of its beginning, it cannot name what it wants cancelled.
+    assert eventually(lambda: job.status().code is Status.PROCESSING)
     job.cancel()
     assert work.ended.wait(PATIENCE)
     assert work.ended_by.startswith("Stopped after")
@@ -93,9 +96,9 @@ def test_a_cancelled_call_ends_before_its_next_tile(address, work):
     assert client.predict(api_name="/short") == "done"
     # The place in the queue is free again.
     work.begun.clear()
-    again = client.submit(api_name="/endless")
+    client.submit(api_name="/endless")
     assert work.begun.wait(PATIENCE)
-    again.cancel()
+    client.close()
 
 
 def test_a_call_ends_whose_client_has_gone(address, work):
