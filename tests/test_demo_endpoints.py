@@ -25,6 +25,8 @@ from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class, iou_per_class
 from hf_unet.seams import compare_stitchings
 
+pytestmark = pytest.mark.bundled
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
 IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
 OTHER = EXAMPLES / "nuclei_8bit.png"

@@ -136,6 +136,7 @@ def test_a_folder_of_this_machine_is_no_model(
 # --- bundled models ---------------------------------------------------------------------------
 
 
+@pytest.mark.bundled
 def test_bundled_models_come_by_name_and_once() -> None:
     assert "nuclei" in loading.bundled_models()
     first = loading.load_model("phc-u373")

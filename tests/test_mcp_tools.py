@@ -29,6 +29,8 @@ from hf_unet.instances import separate_touching
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
 
+pytestmark = pytest.mark.bundled
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
 IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
 
