@@ -11,7 +11,8 @@ from hf_unet.geometry import valid_geometry
 from hf_unet.images import read_image
 from hf_unet.judgement import Evaluation
 from hf_unet.labels import Labels
-from hf_unet.segmentation import Segmentation, decide
+from hf_unet.masks import decide
+from hf_unet.segmentation import Segmentation
 from hf_unet.tiles import plan_tiles
 from hf_unet.training import tuning
 from hf_unet.training.estimates import calibrate, estimate_figures, estimated

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from hf_unet.judgement import Evaluation, Judgement
+from hf_unet.masks import decide
 from hf_unet.network import SegmentationNetwork
-from hf_unet.segmentation import Segmentation, decide
+from hf_unet.segmentation import Segmentation
 from hf_unet.training.evaluation import score
 from hf_unet.training.pairs import Pair, Truth
 
