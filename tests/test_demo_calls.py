@@ -1,5 +1,6 @@
 """Calls by programs end when nobody waits for them any more."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,12 +9,14 @@ from threading import Event
 
 import gradio as gr
 import pytest
+import tifffile
 from demo_pages import noise, small_network
 from gradio import FileData
 from gradio_client import Client
 from gradio_client.utils import Status
 
 from hf_unet.demo import calls, endpoints
+from hf_unet.demo.batch import segmenting
 from hf_unet.demo.calls import CURRENT, Call, as_call
 from hf_unet.demo.given_files import FencedBlocks
 from hf_unet.demo.segmenting import Stopped, stoppable
@@ -133,3 +136,17 @@ def test_the_endpoints_heed_it(monkeypatch):
     for ask in (endpoints.segment, endpoints.save_all, endpoints.expected_dice):
         with pytest.raises(Stopped, match="Stopped after"):
             ask(file, model="small")
+
+
+@pytest.mark.usefixtures("cancelled")
+def test_a_batch_that_was_cancelled_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "image.tif", noise())
+    monkeypatch.setattr(segmenting, "load_model", lambda name: small_network())
+    monkeypatch.setattr(endpoints, "path_of", lambda given, folder: str(tmp_path / "image.tif"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    with pytest.raises(Stopped, match="Stopped after 0 of 1 images"):
+        endpoints.segment_many([{"path": "image.tif"}])  # type: ignore[typeddict-item]
+    gc.collect()  # a batch's files go with it
+    assert not list((tmp_path / "gradio").rglob("*.zip"))

@@ -30,10 +30,12 @@ UPLOADS = "/gradio_api/file="
 class FencedBlocks(gr.Blocks):
     """Blocks of which no event makes Gradio fetch an address: what is there has been fetched."""
 
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *rest: Any) -> Any:
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], *rest: Any, **named: Any
+    ) -> Any:
         """As ``gr.Blocks`` has it, with files in place of their addresses."""
         here = [await self._fetched(value) for value in inputs]
-        return await super().preprocess_data(block_fn, here, *rest)
+        return await super().preprocess_data(block_fn, here, *rest, **named)
 
     async def _fetched(self, value: Any) -> Any:
         if isinstance(value, list):
