@@ -21,7 +21,7 @@ from hf_unet.demo.page import build
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.bundled]
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
 IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
