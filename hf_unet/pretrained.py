@@ -133,7 +133,8 @@ class Repository:
         except LocalEntryNotFoundError as error:
             raise ModelError(
                 f"{filename} of {self.name}{at} is not stored on this machine, and the Hub "
-                "cannot be reached or must not be asked. Go online once, or give a local folder."
+                "cannot be reached or must not be asked. Go online once, or give a local folder"
+                f"{self._neighbours()}."
             ) from error
         except EntryNotFoundError as error:
             raise self._lacks(filename, ()) from error
@@ -166,6 +167,13 @@ class Repository:
                 return
             else:
                 return
+
+    def _neighbours(self) -> str:
+        """Models that lie where a folder of this name would, if it is one mistyped."""
+        parent = Path(self.name).parent
+        names = sorted(path.parent.name for path in parent.glob(f"*/{CONFIG}"))
+        here = [(parent / name).as_posix() for name in names[:5]]
+        return f", such as {', '.join(here)}" if here else ""
 
     def _lacks(self, filename: str, listing: list[str] | tuple[()]) -> ModelError:
         pickles = [name for name in listing if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]

@@ -524,6 +524,17 @@ def test_a_name_mistyped_offline_is_not_waited_for(
     assert sum(pauses) <= 2  # the client alone pauses 23 seconds
 
 
+@pytest.mark.usefixtures("closed_port")
+def test_a_folder_mistyped_is_told_what_lies_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, folder.parent / "models" / "nuclei")
+    (folder.parent / "models" / "notes").mkdir()
+    monkeypatch.chdir(folder.parent)
+    said = refusal("models/nuclie", cache_dir=folder.parent / "cache")
+    assert said.endswith("or give a local folder, such as models/nuclei.")
+
+
 def test_a_connection_that_fails_once_is_tried_again(
     hub: HubServer, model: UNet, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
