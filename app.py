@@ -38,6 +38,10 @@ def main() -> None:
         mcp_server = wants_mcp()
     except ValueError as error:
         sys.exit(f"app.py: {error}")
+    if mcp_server:
+        from hf_unet.demo.tools import serve_tools
+
+        serve_tools()
     serve(mcp_server=mcp_server, inbrowser="SPACE_ID" not in os.environ)
 
 

@@ -138,7 +138,7 @@ def _data_settings(chosen: argparse.Namespace) -> tuple["DataSettings", tuple[st
     """The recipe's data settings and classes, if one is given, with what the command line says."""
     from dataclasses import replace
 
-    from hf_unet.segmentation import names_of_mask
+    from hf_unet.masks import names_of_mask
     from hf_unet.training.settings import DataSettings, read_settings
 
     settings = DataSettings()

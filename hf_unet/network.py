@@ -31,8 +31,9 @@ from hf_unet.colors import default_colors
 from hf_unet.errors import ImageError, ModelError
 from hf_unet.geometry import Geometry
 from hf_unet.images import NORMALIZATIONS, ScienceImage, match_channels, normalize, read_image
+from hf_unet.masks import decide, names_of_mask
 from hf_unet.provenance import Provenance
-from hf_unet.segmentation import Segmentation, decide, names_of_mask
+from hf_unet.segmentation import Segmentation
 from hf_unet.storage import StoredNetwork
 from hf_unet.tiles import Progress, TilePlan, balanced_side, plan_tiles, run_tiles
 

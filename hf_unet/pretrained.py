@@ -8,14 +8,21 @@ each of these is a `ModelError`. Nothing is ever unpickled.
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from httpx2 import HTTPError
-from huggingface_hub import constants, hf_hub_download
+from httpx2 import ConnectError, ConnectTimeout, HTTPError
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -31,6 +38,9 @@ from hf_unet.provenance import Origin, file_sha256
 
 CONFIG = constants.CONFIG_NAME
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
+
+SECONDS_TO_ANSWER = 4.0
+"""That the Hub has to accept a connection, before it counts as out of reach."""
 
 # Types of safetensors that hold weights (True) and counters (False) without further data; the
 # quantised ones, of 8 bits and fewer, need scales that are stored elsewhere.
@@ -89,6 +99,8 @@ class Repository:
     def _download(self, filename: str) -> str:
         at = f" at revision {self.revision!r}" if self.revision else ""
         try:
+            if filename == CONFIG:
+                self._check_reachable()
             return hf_hub_download(
                 self.name,
                 filename,
@@ -121,7 +133,8 @@ class Repository:
         except LocalEntryNotFoundError as error:
             raise ModelError(
                 f"{filename} of {self.name}{at} is not stored on this machine, and the Hub "
-                "cannot be reached or must not be asked. Go online once, or give a local folder."
+                "cannot be reached or must not be asked. Go online once, or give a local folder"
+                f"{self._neighbours()}."
             ) from error
         except EntryNotFoundError as error:
             raise self._lacks(filename, ()) from error
@@ -130,6 +143,37 @@ class Repository:
                 f"{filename} of {self.name}{at} could not be fetched from the Hub: "
                 f"{_first_line(error)} Try again, or give a local folder."
             ) from error
+
+    def _check_reachable(self) -> None:
+        """Ask the Hub for a config that is not stored here; `LocalEntryNotFoundError` if offline.
+
+        The client would ask six times in 23 seconds, for what often is a folder's name mistyped.
+        Weights, which come after the config, are left to the client and all its patience.
+        """
+        if self.local_files_only or constants.is_offline_mode():
+            return
+        stored = try_to_load_from_cache(self.name, CONFIG, self.cache_dir, self.revision)
+        if isinstance(stored, str) and not self.force_download:
+            return
+        url = hf_hub_url(self.name, CONFIG, revision=self.revision)
+        for is_last in (False, True):
+            try:
+                get_hf_file_metadata(url, token=self.token, timeout=SECONDS_TO_ANSWER)
+            except (ConnectError, ConnectTimeout) as error:
+                if is_last:
+                    raise LocalEntryNotFoundError(str(error)) from error
+                time.sleep(1.0)
+            except (HTTPError, OSError):  # an answer, if a bad one: the client says which
+                return
+            else:
+                return
+
+    def _neighbours(self) -> str:
+        """Models that lie where a folder of this name would, if it is one mistyped."""
+        parent = Path(self.name).parent
+        names = sorted(path.parent.name for path in parent.glob(f"*/{CONFIG}"))
+        here = [(parent / name).as_posix() for name in names[:5]]
+        return f", such as {', '.join(here)}" if here else ""
 
     def _lacks(self, filename: str, listing: list[str] | tuple[()]) -> ModelError:
         pickles = [name for name in listing if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]

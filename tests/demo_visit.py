@@ -166,6 +166,13 @@ class Visit:
         box = self.canvas(place, pane).bounding_box()
         assert box is not None
         self.tab.mouse.move(box["x"] + x + 0.5, box["y"] + y + 0.5)
+        self.tab.wait_for_function(
+            """(place) => {
+                const { shown, told } = document.querySelector(`#${place} .viewer`).dataset;
+                return shown === told;
+            }""",
+            arg=place,
+        )
         return self.tab.locator(f"#{place} .readout").inner_text()
 
     def download(self, button: str) -> bytes:

@@ -16,6 +16,8 @@ from hf_unet.training.evaluation import evaluate
 from hf_unet.training.settings import read_settings
 from hf_unet.training.splits import hold_out
 
+pytestmark = pytest.mark.bundled
+
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = sorted(path.parent for path in (ROOT / "models").glob("*/config.json"))
 EXAMPLES = ROOT / "spaces" / "examples"

@@ -545,6 +545,24 @@ def test_a_tracked_frame_with_few_cells_is_pointed_out(
     assert 'data.partial = ["01/t002"]' in shown
 
 
+@pytest.mark.parametrize("layout", ["folders", "ctc"])
+def test_a_partial_picture_that_is_not_there_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
+) -> None:
+    from test_layouts import make_sequence
+
+    make = {
+        "folders": lambda: make_data(tmp_path / "d", count=2),
+        "ctc": lambda: make_sequence(tmp_path / "d"),
+    }
+    data = make[layout]()
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[network]\nclasses = ["background", "cell"]\n[data]\npartial = ["t09"]\n')
+    assert run("check-masks", data, "--recipe", recipe) == 1
+    shown = capsys.readouterr()
+    assert "data.partial names t09, which is not in the data." in shown.out + shown.err
+
+
 def grouped_data(folder: Path) -> Path:
     data = make_data(folder, count=6)
     for kind in ("image", "label"):

@@ -82,6 +82,8 @@ def server() -> Iterator[ThreadingHTTPServer]:
 
 
 NAMES = {
+    "huggingface.co": ["127.0.0.2"],
+    "nothuggingface.co": ["127.0.0.2"],
     "images.test": ["127.0.0.1"],
     "inner.test": ["127.0.0.2"],
     "both.test": ["127.0.0.1", "127.0.0.2"],
@@ -153,6 +155,17 @@ def test_no_address_of_an_inner_network_is_asked(server, tmp_path, address):
             fetcher().fetch(asked, tmp_path / "new")
         assert len(server.asked) == (asked != address)  # the redirect alone
     assert not (tmp_path / "new").exists()
+
+
+def test_the_hub_may_lie_in_a_spaces_own_network(server, tmp_path, monkeypatch):
+    hub = at(server, "/a.png", "huggingface.co")
+    for space, address in ((None, hub), ("lab/u-net", at(server, "/a.png", "nothuggingface.co"))):
+        monkeypatch.setenv("SPACE_ID", space) if space else monkeypatch.delenv("SPACE_ID", False)
+        with pytest.raises(ImageError, match="no server of the public Internet"):
+            fetcher().fetch(address, tmp_path)
+    # Linux answers at every address of 127.0.0.0/8, but the server listens at the first alone.
+    with pytest.raises(ImageError, match="cannot be reached"):
+        fetcher().fetch(hub, tmp_path)
 
 
 def test_a_name_is_looked_up_once_for_each_request(server, tmp_path):

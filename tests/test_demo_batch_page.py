@@ -22,7 +22,7 @@ from hf_unet.demo.models import loading
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.bundled]
 
 
 @pytest.fixture

@@ -115,6 +115,32 @@ def test_under_the_pointer_stand_the_pixels_own_numbers(
             assert f"{name} {share:.2f}" in said
 
 
+def test_the_picture_does_not_wait_for_what_only_the_pointer_tells(
+    visit: Visit, expected: Segmentation
+) -> None:
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if '"probability"' in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    visit.tab.route("**/component_server/**", hold)
+    with visit.renewing("view"):
+        visit.tab.locator("#segment").click()
+    found, (left, top) = visit.picture("view")
+    assert differs(found, figure(expected)) <= 1
+    box = visit.canvas("view").bounding_box()
+    assert box is not None and len(held) == 1
+    visit.tab.mouse.move(box["x"] + left + 0.5, box["y"] + top + 0.5)
+    told = visit.tab.locator("#view .readout")
+    assert told.inner_text().startswith("x 0, y 0") and " p " not in told.inner_text()
+    held[0].continue_()
+    told.filter(has_text="p background").wait_for()  # the pointer was not moved
+    visit.tab.unroute("**/component_server/**")
+
+
 def test_the_intensity_window_changes_the_picture_only(
     visit: Visit, expected: Segmentation
 ) -> None:

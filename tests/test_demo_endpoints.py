@@ -23,6 +23,8 @@ from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class, iou_per_class
 from hf_unet.seams import compare_stitchings
 
+pytestmark = pytest.mark.bundled
+
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "demo.png"
 """An image of this machine that the page neither shows nor offers."""
 

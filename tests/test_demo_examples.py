@@ -28,6 +28,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPACE_ID", raising=False)
 
 
+@pytest.mark.bundled
 def test_every_bundled_model_has_an_example_and_every_file_is_one() -> None:
     assert {example.model for example in ALL} == set(loading.bundled_models())
     assert len({example.label for example in ALL}) == len(ALL)
@@ -125,6 +126,7 @@ def test_images_and_truths_are_matched_and_bounded() -> None:
     assert listed_on_hub({}) == ()
 
 
+@pytest.mark.bundled
 def test_a_repositorys_own_examples_are_fetched(hub: HubServer, tmp_path: Path) -> None:
     hub.add("lab/cells").put({"examples/a_b.png": b"image", "examples/a_b_mask.png": b"mask"})
     (example,) = loading.examples_of("lab/cells@main", tmp_path / "place")
@@ -145,6 +147,7 @@ def test_examples_that_cannot_be_fetched_have_a_sentence(hub: HubServer, tmp_pat
         loading.examples_of("lab/cells", tmp_path)
 
 
+@pytest.mark.bundled
 def test_a_space_without_nuclei_opens_with_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

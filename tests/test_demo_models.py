@@ -136,6 +136,18 @@ def test_a_folder_of_this_machine_is_no_model(
 # --- bundled models ---------------------------------------------------------------------------
 
 
+def test_where_no_model_is_bundled_none_is_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MODELS", tmp_path)
+    with pytest.raises(ModelError) as caught:
+        loading.load_model("nuclei")
+    assert str(caught.value) == (
+        "There is no model 'nuclei'. None is bundled here: choose org/name on the Hub."
+    )
+
+
+@pytest.mark.bundled
 def test_bundled_models_come_by_name_and_once() -> None:
     assert "nuclei" in loading.bundled_models()
     first = loading.load_model("phc-u373")

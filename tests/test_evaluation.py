@@ -11,8 +11,10 @@ from hf_unet.geometry import valid_geometry
 from hf_unet.images import read_image
 from hf_unet.judgement import Evaluation
 from hf_unet.labels import Labels
-from hf_unet.segmentation import Segmentation, decide
+from hf_unet.masks import decide
+from hf_unet.segmentation import Segmentation
 from hf_unet.tiles import plan_tiles
+from hf_unet.training import tuning
 from hf_unet.training.estimates import calibrate, estimate_figures, estimated
 from hf_unet.training.evaluation import evaluate, score
 from hf_unet.training.membranes import membrane_figures
@@ -56,9 +58,10 @@ class Answers:
     classes: tuple[str, ...] = ("a", "b")
 
     def __init__(self, answers: list[Segmentation]) -> None:
-        self.answers = answers
+        self.answers, self.asked = answers, 0
 
     def segment(self, image: Any, **_: Any) -> Segmentation:
+        self.asked += 1
         return self.answers[int(image[0, 0, 0])]
 
 
@@ -174,6 +177,23 @@ def test_seeds_that_part_touching_cells_are_chosen() -> None:
     assert evaluate(model, pairs).figure("average_precision") == 0.5  # type: ignore[arg-type]
     chosen = tune(model, pairs, "average_precision")  # type: ignore[arg-type]
     assert chosen["seed_threshold"] == 0.7 and chosen["thresholds"] is None
+
+
+@pytest.mark.parametrize(("results_kept", "passes"), [(2, 2), (1, 3), (0, 4)])
+def test_each_image_is_segmented_once_as_far_as_memory_lasts(
+    monkeypatch: pytest.MonkeyPatch, results_kept: int, passes: int
+) -> None:
+    # As above, twice: two objects that touch, parted by a seed threshold.
+    row = np.float32([0.1, 0.97, 0.97, 0.6, 0.97, 0.97, 0.1])
+    truth = np.repeat(np.int32([[0, 1, 1, 1, 2, 2, 0]]), 4, axis=0)
+    answers = [result_of(foreground(np.repeat(row[None], 4, axis=0))) for _ in range(2)]
+    pairs = pairs_of([truth_of(truth), truth_of(truth)])
+    model = Answers(answers)
+    size = answers[0].mask.nbytes + answers[0].probabilities.nbytes
+    monkeypatch.setattr(tuning, "KEPT", results_kept * size)
+    chosen = tune(model, pairs, "average_precision")  # type: ignore[arg-type]
+    assert chosen["seed_threshold"] == 0.7 and chosen["thresholds"] is None
+    assert model.asked == passes
 
 
 def test_seeds_are_not_taken_up_where_they_change_nothing() -> None:

@@ -365,3 +365,44 @@ def test_one_coco_file_for_all_images(tmp_path: Path) -> None:
     (folder / "images" / "b.png").unlink()
     with pytest.raises(DataError, match=r"annotations\.json annotates b\.png, which is not in"):
         pairs_of(folder, labels="annotations.json")
+
+
+def coco_of(folder: Path, *names: str) -> None:
+    """A COCO file of two images with these file names, beside those of `make_coco`."""
+    content = json.loads((folder / "annotations.json").read_text())
+    for image, name in zip(content["images"], names, strict=True):
+        image["file_name"] = name
+    (folder / "annotations.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("well_a/01.png", "well_b/01.png", ["well_a/01", "well_b/01"]),
+        ("well_a\\01.png", "well_b\\01.png", ["well_a/01", "well_b/01"]),
+        ("images/well_a/01.png", "/home/anna/well_b/01.png", ["well_a/01", "well_b/01"]),
+        ("train/a.png", "../b.png", ["a", "b"]),
+    ],
+)
+def test_coco_names_files_in_folders(
+    tmp_path: Path, first: str, second: str, names: list[str]
+) -> None:
+    folder = make_coco(tmp_path)
+    for well in ("well_a", "well_b"):
+        write_png(folder / "images" / well / "01.png", np.zeros((20, 30), np.uint8))
+    coco_of(folder, first, second)
+    pairs = pairs_of(folder, labels="annotations.json", kind="instances")
+    assert [pair.name for pair in pairs] == names
+    assert [pair.image_file for pair in pairs] == [
+        folder / "images" / f"{name}.png" for name in names
+    ]
+    assert [len(np.unique(pair.labels.instances())) - 1 for pair in pairs] == [2, 1]
+
+
+def test_two_coco_names_of_one_file_are_refused(tmp_path: Path) -> None:
+    folder = make_coco(tmp_path)
+    coco_of(folder, "well_a/a.png", "well_b/a.png")
+    with pytest.raises(
+        DataError, match=r"well_a/a\.png and well_b/a\.png, and in images both are a"
+    ):
+        pairs_of(folder, labels="annotations.json")

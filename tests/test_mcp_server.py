@@ -52,12 +52,11 @@ def test_the_demo_stops_with_the_sentence_alone(monkeypatch: pytest.MonkeyPatch)
     assert told.stderr == "app.py: HF_UNET_MCP is 1 or 0, not 'perhaps'.\n"
 
 
-def test_the_extra_is_the_demo_with_gradios_own() -> None:
+def test_the_extra_is_the_demo_and_what_the_tests_call_it_with() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
         "optional-dependencies"
     ]
-    (plain,), (with_mcp,) = (
-        [Requirement(need) for need in extras[name]] for name in ("demo", "mcp")
-    )
-    assert with_mcp.name == plain.name == "gradio" and with_mcp.extras == {"mcp"}
-    assert with_mcp.specifier == plain.specifier
+    needs = {name: set(map(Requirement, extras[name])) for name in ("demo", "mcp", "test")}
+    (protocol,) = needs["mcp"] - needs["demo"]
+    assert needs["demo"] < needs["mcp"]
+    assert protocol.name == "mcp" and protocol in needs["test"]

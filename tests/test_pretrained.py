@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from httpx2 import ConnectError
+from hub_server import HubServer, asks
 from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -508,6 +510,51 @@ def test_a_hub_that_does_not_answer(tmp_path: Path, options: dict[str, Any]) -> 
     message = refusal("org/net", cache_dir=tmp_path, token=False, **options)
     assert "config.json of org/net" in message and "give a local folder" in message
     assert ("at revision 'v1'" in message) == ("revision" in options)
+
+
+@pytest.mark.usefixtures("closed_port")
+@pytest.mark.parametrize("name", ["models/typo", "typo"])
+def test_a_name_mistyped_offline_is_not_waited_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    said = refusal(name, cache_dir=tmp_path, token=False)
+    assert f"config.json of {name} is not stored on this machine" in said
+    assert sum(pauses) <= 2  # the client alone pauses 23 seconds
+
+
+@pytest.mark.usefixtures("closed_port")
+def test_a_folder_mistyped_is_told_what_lies_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folder, folder.parent / "models" / "nuclei")
+    (folder.parent / "models" / "notes").mkdir()
+    monkeypatch.chdir(folder.parent)
+    said = refusal("models/nuclie", cache_dir=folder.parent / "cache")
+    assert said.endswith("or give a local folder, such as models/nuclei.")
+
+
+def test_a_connection_that_fails_once_is_tried_again(
+    hub: HubServer, model: UNet, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("org/net").put({path.name: path.read_bytes() for path in folder.iterdir()})
+    answer, asked = hf_unet.pretrained.get_hf_file_metadata, []
+
+    def fail_once(*given: Any, **options: Any) -> Any:
+        asked.append(given)
+        if len(asked) == 1:
+            raise ConnectError("no route")
+        return answer(*given, **options)
+
+    monkeypatch.setattr(hf_unet.pretrained, "get_hf_file_metadata", fail_once)
+    hub.answer_next(503, asks("HEAD", "model.safetensors"))
+    hub.cut_next(asks("GET", "model.safetensors"))
+    loaded = UNet.from_pretrained("org/net")
+    assert len(asked) == 2
+    assert hub.faults.waiting == []
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
 
 
 @pytest.mark.usefixtures("closed_port")

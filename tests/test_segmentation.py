@@ -18,7 +18,8 @@ from hf_unet.errors import ImageError
 from hf_unet.exports.outlines import fill_outlines
 from hf_unet.images import normalize, read_image
 from hf_unet.instances import label_objects
-from hf_unet.segmentation import Segmentation, decide
+from hf_unet.masks import decide
+from hf_unet.segmentation import Segmentation
 
 Array = NDArray[Any]
 

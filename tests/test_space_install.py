@@ -27,7 +27,12 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120
 """Seconds for the first page; it takes about ten."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.install, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.install,
+    pytest.mark.bundled,
+    pytest.mark.timeout(1800),
+]
 
 # Read by Python at its start: whoever leaves this machine is written down, and does not get far.
 NO_NETWORK = """

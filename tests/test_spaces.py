@@ -22,6 +22,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+pytestmark = pytest.mark.bundled
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "spaces" / "deploy.py"
 NAME = "tester/u-net"

@@ -131,6 +131,7 @@ def test_spaces_says_by_a_variable_whether_it_lends(
     assert zero_gpu.on_zero_gpu() == expected
 
 
+@pytest.mark.bundled
 def test_models_wait_on_the_cpu_where_gpus_are_lent(monkeypatch: pytest.MonkeyPatch) -> None:
     from hf_unet.demo.models import loading
 

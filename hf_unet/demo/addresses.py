@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import httpx2
 
+from hf_unet.demo.models.repositories import on_space
 from hf_unet.demo.uploads import LARGEST_FILE
 from hf_unet.errors import ImageError
 from hf_unet.exports.files import whole_file
@@ -55,6 +56,17 @@ def is_public(address: Address) -> bool:
         if address.teredo is not None or address.is_site_local:
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def is_hub(host: str) -> bool:
+    """Whether a host is the Hub's own.
+
+    Examples
+    --------
+    >>> [is_hub(host) for host in ("huggingface.co", "cdn.hf.co", "nothf.co", "hf.co.test")]
+    [True, True, False, False]
+    """
+    return f".{host.lower()}".endswith((".huggingface.co", ".hf.co"))
 
 
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
@@ -170,7 +182,9 @@ class Fetcher:
             addresses = self.look_up(host)
         except (OSError, UnicodeError, ValueError) as error:
             raise ImageError(f"There is no server {host!r}. Look at the address.") from error
-        if not addresses or not all(map(self.may_reach, addresses)):
+        # On a Space the Hub's name may lead into the network that they share.
+        trusted = on_space() and is_hub(host)
+        if not addresses or not (trusted or all(map(self.may_reach, addresses))):
             raise ImageError(
                 f"{host} is no server of the public Internet, and only those are asked. {_HINT}"
             )

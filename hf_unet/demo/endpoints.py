@@ -5,29 +5,31 @@ events are not among them. Docstrings have the form that Gradio reads ("Args:", 
 argument), as it shows them to those who ask what there is.
 """
 
+import json
 import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from threading import Event
 from typing import Any
 
+import gradio as gr
 import numpy as np
 from gradio import FileData
 from gradio.events import api
-from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio.utils import get_upload_folder
 from numpy.typing import NDArray
 
 from hf_unet.demo.actions import new_file
 from hf_unet.demo.batch.rows import mean_scores
 from hf_unet.demo.batch.segmenting import segment_batch
+from hf_unet.demo.calls import CURRENT, as_call, stop_session
+from hf_unet.demo.given_files import path_of
 from hf_unet.demo.labs.weights import check_pixels, weights_as_tiff
-from hf_unet.demo.models.loading import bundled_models, first_model, load_model
-from hf_unet.demo.segmenting import segment_within
+from hf_unet.demo.models.loading import MODELS, bundled_models, first_model, load_model
+from hf_unet.demo.models.names import parse_hub_name
+from hf_unet.demo.segmenting import Stopped, segment_within, stoppable
 from hf_unet.demo.uploads import for_visitors, read_page, read_truth
-from hf_unet.demo.words import in_sentences
 from hf_unet.errors import ImageError
 from hf_unet.exports import write_mask_png, write_stack_tiff
 from hf_unet.instances import separate_touching
@@ -42,26 +44,41 @@ Answer = dict[str, Any]
 MODEL = first_model()
 
 
-def offer() -> None:
+def offer(page: gr.Blocks) -> None:
     """Make the endpoints part of the page that is being laid out."""
     for function in ENDPOINTS:
-        api(_in_plain_sentences(function))
-
-
-def _in_plain_sentences(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As `hf_unet.demo.words.with_sentences`, for those who read no HTML."""
-
-    @wraps(function)
-    def answered(*arguments: Any, **named: Any) -> Any:
-        with in_sentences(written=str):
-            return function(*arguments, **named)
-
-    return answered
+        api(as_call(function))
+    page.unload(stop_session)
 
 
 def models() -> list[str]:
-    """Names of the bundled models. Any endpoint also takes org/name of one on the Hub."""
+    """Names of the bundled models. Any endpoint also takes org/name of one on the Hub.
+
+    What each of them finds, about_model says: ask it before choosing one.
+    """
     return bundled_models()
+
+
+def about_model(model: str = MODEL) -> Answer:
+    """What a model finds, for which images it was trained, its classes and its terms of use.
+
+    The classes are in the order of their indices in a mask; where they may overlap (multilabel),
+    of the pages of the mask. What a model of the Hub finds is said in its card only.
+
+    Args:
+        model: Name of a bundled model, or org/name or org/name@revision on the Hub.
+    """
+    network = load_model(str(model))
+    about: Answer = {
+        "classes": list(network.mask_classes),
+        "multilabel": network.multilabel,
+        "channels": network.in_channels,
+    }
+    if model in bundled_models():
+        told = json.loads((MODELS / model / "metrics.json").read_text(encoding="utf-8"))
+        terms = told.get("license_name") or told["license"]
+        return {"finds": told["summary"], "limits": told["limits"], "terms": terms, **about}
+    return {"card": f"https://huggingface.co/{parse_hub_name(model).repository}", **about}
 
 
 def segment(
@@ -231,8 +248,10 @@ def segment_many(
     archive = Path(get_upload_folder()) / uuid.uuid4().hex / "segmented.zip"
     paths = [_path(file) for file in files or ()]
     *_, batch = segment_batch(
-        paths, str(model), archive, event=Event(), probabilities=probabilities
+        paths, str(model), archive, event=CURRENT.get().stop, probabilities=probabilities
     )
+    if CURRENT.get().stop.is_set():  # the zip goes with its batch
+        raise Stopped(batch.note)
     target = new_file(archive.name)
     archive.replace(target)  # the batch takes its own folder with it
     means = mean_scores(batch.rows)
@@ -250,6 +269,7 @@ def segment_many(
 
 ENDPOINTS: tuple[Callable[..., Any], ...] = (
     models,
+    about_model,
     segment,
     save_all,
     measured_dice,
@@ -266,7 +286,8 @@ def _segmented(
     pixels = read_page(_path(image), _page(page))
     network = load_model(str(model))
     labels = None if truth is None else read_truth(_path(truth), network, pixels)
-    return segment_within(network, pixels), labels
+    progress = stoppable(CURRENT.get().stop, lambda done, total: None)
+    return segment_within(network, pixels, progress), labels
 
 
 def _page(given: object) -> int:
@@ -283,16 +304,7 @@ def _number(given: object, name: str) -> float:
 
 
 def _path(given: object) -> str:
-    """Where an upload lies. What was not uploaded to this page is refused, wherever it is."""
-    if given is None:
-        raise ImageError("Choose an image first.")
-    # What has this mark, and only that, Gradio has looked at before it came here.
-    if not isinstance(given, dict) or (given.get("meta") or {}).get("_type") != "gradio.FileData":
-        raise ImageError("Files are given by gradio_client.handle_file(path).")
-    path = str(given["path"])
-    if not is_in_or_equal(path, get_upload_folder()) or not Path(path).is_file():
-        raise ImageError("There is no such upload. Upload the file again.")
-    return path
+    return path_of(given, CURRENT.get().folder)
 
 
 def _file(path: Path) -> FileData:

@@ -29,7 +29,6 @@ def wants_mcp() -> bool:
     if find_spec("mcp") is None:
         raise MissingExtraError(
             f"{VARIABLE} asks for an MCP server, whose packages are not installed. Install them "
-            'with `pip install "hf-unet[mcp]"`, in an environment of their own: they need an '
-            "older pydantic."
+            'with `pip install "hf-unet[mcp]"`.'
         )
     return True

@@ -8,6 +8,7 @@ import gradio as gr
 from hf_unet.demo import actions, endpoints, parts
 from hf_unet.demo.address_part import address_box, wire_address, wire_paste
 from hf_unet.demo.batch.part import batch_tab, wire_batch
+from hf_unet.demo.given_files import FencedBlocks
 from hf_unet.demo.judging import choose_judgement, score_painted, show_judgement
 from hf_unet.demo.parts import SIGMA, W0
 from hf_unet.demo.viewer import asset
@@ -35,11 +36,11 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 def build() -> gr.Blocks:
     """Lay out the page and wire it."""
-    page = gr.Blocks(
+    page = FencedBlocks(
         title="U-Net", delete_cache=(3600, 3600), analytics_enabled=False, fill_width=True
     )
     with page:
-        endpoints.offer()  # first, so that their names are theirs
+        endpoints.offer(page)  # first, so that their names are theirs
         token = gr.State(None)
         opened = gr.State("segment")
         gr.Markdown(TITLE, elem_id="title")

@@ -1,6 +1,5 @@
 """Instances -> COCO's JSON, which `hf_unet.labels.read_coco` and annotation tools read."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from hf_unet.errors import LabelError
 from hf_unet.exports.checks import by_instance, check_planes, names_by_id
-from hf_unet.exports.files import write_whole
+from hf_unet.exports.files import write_json_rows
 from hf_unet.exports.rle import instance_runs
 
 
@@ -75,11 +74,7 @@ def write_coco(
         "images": [{"id": 1, "file_name": image, "width": width, "height": height}],
         "categories": [{"id": number, "name": name} for name, number in number_of.items()],
     }
-    # One annotation a line: a file that can be read, searched and compared.
-    lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in annotations)
-    head = json.dumps(content, separators=(",", ":"), ensure_ascii=False)[:-1]
-    text = f'{head},"annotations":[' + (f"\n{lines}\n" if lines else "") + "]}\n"
-    write_whole(path, text.encode("utf-8", "surrogatepass"))
+    write_json_rows(path, content, "annotations", annotations)
 
 
 def _counts(runs: npt.NDArray[np.int64], pixels: int) -> list[int]:

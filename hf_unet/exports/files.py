@@ -2,9 +2,10 @@
 
 import csv
 import io
+import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,6 +47,37 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_json_rows(
+    path: str | os.PathLike[str],
+    head: Mapping[str, Any],
+    name: str,
+    rows: Iterable[Mapping[str, Any]],
+) -> None:
+    """Write a JSON object whose last member is a list, one row a line; whole or not at all.
+
+    So a file of many objects can be read, searched and compared line by line. It is in UTF-8.
+
+    Parameters
+    ----------
+    path
+        The file to write; its folder exists.
+    head
+        The object's other members, one at least.
+    name
+        Of the list.
+    rows
+        What the list holds.
+    """
+
+    def written(value: Mapping[str, Any]) -> str:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    lines = ",\n".join(map(written, rows))
+    text = f"{written(head)[:-1]},{json.dumps(name)}:[" + (f"\n{lines}\n" if lines else "") + "]}\n"
+    # Names of files may hold bytes that are no UTF-8.
+    write_whole(path, text.encode("utf-8", "surrogatepass"))
 
 
 def write_csv(

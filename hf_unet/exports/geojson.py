@@ -12,11 +12,13 @@ import numpy.typing as npt
 from hf_unet.colors import PALETTE, rgb
 from hf_unet.errors import LabelError
 from hf_unet.exports.checks import by_instance, check_stack, names_by_id
-from hf_unet.exports.files import write_whole
+from hf_unet.exports.files import write_json_rows
 from hf_unet.exports.outlines import Polygon, Ring, trace_outlines
 
 Color = str | tuple[int, int, int]
 """A class's color: "#rrggbb", or (red, green, blue) of 0 .. 255."""
+
+COLLECTION = {"type": "FeatureCollection"}
 
 
 def write_geojson(
@@ -66,7 +68,7 @@ def write_geojson(
         for row, feature in enumerate(features):
             values = {name: column[row] for name, column in columns.items()}
             feature["properties"]["measurements"] = values
-    _write_features(path, features)
+    write_json_rows(path, COLLECTION, "features", features)
 
 
 def write_stack_geojson(
@@ -95,7 +97,7 @@ def write_stack_geojson(
         for k, (name, mask) in enumerate(zip(classes, array, strict=True), start=1)
         if mask.any()
     ]
-    _write_features(path, features)
+    write_json_rows(path, COLLECTION, "features", features)
 
 
 def read_geojson(
@@ -162,13 +164,6 @@ def _feature(
             "instance": instance,
         },
     }
-
-
-def _write_features(path: str | os.PathLike[str], features: Iterable[dict[str, Any]]) -> None:
-    # One feature a line: a file that can be read, searched and compared.
-    lines = ",\n".join(json.dumps(f, separators=(",", ":"), ensure_ascii=False) for f in features)
-    text = '{"type":"FeatureCollection","features":[' + (f"\n{lines}\n" if lines else "") + "]}\n"
-    write_whole(path, text.encode())
 
 
 def _closed(ring: Ring) -> list[list[int]]:

@@ -15,7 +15,7 @@ from hf_unet.file_names import match_names
 from hf_unet.images import ScienceImage
 from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
-from hf_unet.training.datasets import find_pairs, layout_of
+from hf_unet.training.datasets import check_partial, find_pairs, layout_of
 from hf_unet.training.files import stem_of
 from hf_unet.training.layouts import files_of_folders, folder_pair
 from hf_unet.training.pairs import DataError, Pair
@@ -124,6 +124,7 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
     if layout == "folders":
         images, labels = files_of_folders(folder, settings)
         findings = [*_ambiguous(images), *_ambiguous(labels), *_alone(images, labels)]
+        findings += _absent(images, settings)
         pairs = _matched(images, labels, settings, classes)
         count, label_count = len(images), len(labels)
     else:
@@ -179,6 +180,13 @@ def _alone(images: Sequence[Path], labels: Sequence[Path]) -> Iterator[Finding]:
             yield Finding(
                 f"The label {path.name} has no image of its name in {images[0].parent.name}."
             )
+
+
+def _absent(images: Iterable[Path], settings: DataSettings) -> Iterator[Finding]:
+    try:
+        check_partial(list(map(stem_of, images)), settings)
+    except DataError as error:
+        yield Finding(str(error))
 
 
 def _matched(

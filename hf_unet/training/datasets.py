@@ -1,6 +1,6 @@
 """A data folder -> pairs, whatever its layout, and whether they can be learnt from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,14 @@ def find_pairs(folder: Path, settings: DataSettings, classes: Sequence[str]) -> 
     """
     names = tuple(classes)
     pairs = LAYOUTS[layout_of(folder, settings, names)](folder, settings, names)
-    known = {pair.name for pair in pairs}
-    if unknown := [name for name in settings.partial if name not in known]:
-        raise DataError(f"data.partial names {unknown[0]}, which is not in the data.")
+    check_partial([pair.name for pair in pairs], settings)
     return tuple(sorted(pairs, key=lambda pair: pair.name))
+
+
+def check_partial(pictures: Collection[str], settings: DataSettings) -> None:
+    """`DataError` unless ``data.partial`` names such pictures as there are."""
+    if unknown := [name for name in settings.partial if name not in pictures]:
+        raise DataError(f"data.partial names {unknown[0]}, which is not in the data.")
 
 
 def layout_of(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> str:

@@ -227,21 +227,29 @@ def bowl_images(folder: Path) -> list[Path]:
 
 
 def find_coco(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
-    """Pairs of a folder of images and one COCO file, which names them."""
+    """Pairs of a folder of images and one COCO file, which names them.
+
+    A name such as ``well_a/01.png`` is that of a file in a folder of the images, and the pair's
+    is ``well_a/01``. Folders before it that are not here count for nothing.
+    """
     images = place(folder, settings.images, IMAGE_FOLDERS)
     path = folder / settings.labels
     if not path.is_file():
         raise DataError(f"There is no file {path.name} in {folder.resolve().name}.")
     coco = read_coco(path)
-    pairs = []
+    pairs: dict[str, Pair] = {}
     for name in sorted(coco.images):
-        file = images / Path(name).name
-        if not file.is_file():
+        file = _longest_tail(images, name)
+        if file is None:
             raise DataError(f"{path.name} annotates {name}, which is not in {images.name}.")
-        pairs.append(
-            Pair(file.stem, file, CocoImage(coco, name), classes, settings.kind)  # type: ignore[arg-type]
-        )
-    return pairs
+        title = file.relative_to(images).with_suffix("").as_posix()
+        if title in pairs:
+            raise DataError(
+                f"{path.name} annotates {pairs[title].source.name} and {name}, and in "
+                f"{images.name} both are {title}. Put each in its folder there."
+            )
+        pairs[title] = Pair(title, file, CocoImage(coco, name), classes, settings.kind)  # type: ignore[arg-type]
+    return list(pairs.values())
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -263,6 +271,13 @@ def recognise(folder: Path, settings: DataSettings, classes: tuple[str, ...]) ->
     if tracking_sequences(folder):
         return "ctc"
     return "dsb" if bowl_images(folder) else "folders"
+
+
+def _longest_tail(folder: Path, name: str) -> Path | None:
+    """The file in a folder that a path from elsewhere means, by as much of its end as is here."""
+    parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".", "..")]
+    tails = (folder.joinpath(*parts[first:]) for first in range(len(parts)))
+    return next((path for path in tails if path.is_file()), None)
 
 
 def _plain(name: str) -> str:

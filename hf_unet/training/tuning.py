@@ -1,15 +1,16 @@
 """Choose what turns probabilities into masks and objects, by what was kept out of training."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hf_unet.judgement import Evaluation, Judgement
+from hf_unet.masks import decide
 from hf_unet.network import SegmentationNetwork
-from hf_unet.segmentation import Segmentation, decide
+from hf_unet.segmentation import Segmentation
 from hf_unet.training.evaluation import score
 from hf_unet.training.pairs import Pair, Truth
 
@@ -23,6 +24,9 @@ SEED_DEPTHS = (0.02, 0.05, 0.1, 0.2)
 """Candidates of seeds by shape; depths as shares of the radius of a median object, as a disc."""
 
 OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+KEPT = 2_000_000_000
+"""Bytes of results that wait for the second choice; what does not fit is segmented again."""
 
 Choice = dict[str, Any]
 
@@ -53,8 +57,9 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
     if len(model.mask_classes) > 2:
         return {}
     choice: Choice = {}
-    kinds = {pair.labels.kind for pair in pairs}
-    if kinds == {"instances"}:
+    of_objects = {pair.labels.kind for pair in pairs} == {"instances"}
+    found = _Found(model, pairs, room=KEPT if of_objects else 0)  # else there is but one choice
+    if of_objects:
         areas = np.concatenate([_areas(pair.truth) for pair in pairs])
         usual = float(np.median(areas)) if areas.size else 0.0
         radius = (usual / np.pi) ** 0.5
@@ -77,18 +82,35 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
             for threshold in DEEP_THRESHOLDS
             for share in SEED_DEPTHS
         ]
-        choice |= _best(model, pairs, keep, seeds)
+        choice |= _best(found, keep, seeds)
     thresholds = [choice | {"thresholds": [threshold]} for threshold in OBJECT_THRESHOLDS]
-    return _best(model, pairs, keep, [choice | {"thresholds": model.thresholds}, *thresholds])
+    return _best(found, keep, [choice | {"thresholds": model.thresholds}, *thresholds])
 
 
-def _best(
-    model: SegmentationNetwork, pairs: Sequence[Pair], keep: str, candidates: Sequence[Choice]
-) -> Choice:
-    """The candidate of the best figure, the first of equals; each image is segmented once."""
+class _Found:
+    """Each pair with what the network finds in it, again and again, segmented once if it fits."""
+
+    def __init__(self, model: SegmentationNetwork, pairs: Sequence[Pair], room: int) -> None:
+        self._model, self._pairs, self._room = model, pairs, room
+        self._kept: dict[int, Segmentation] = {}
+
+    def __iter__(self) -> Iterator[tuple[Pair, Segmentation]]:
+        for number, pair in enumerate(self._pairs):
+            result = self._kept.get(number)
+            if result is None:
+                result = self._model.segment(pair.image)
+                size = result.mask.nbytes + result.probabilities.nbytes
+                size += 0 if result.evidence is None else result.evidence.nbytes
+                if size <= self._room:
+                    self._kept[number] = result
+                    self._room -= size
+            yield pair, result
+
+
+def _best(found: _Found, keep: str, candidates: Sequence[Choice]) -> Choice:
+    """The candidate of the best figure, the first of equals."""
     scores: dict[int, list[Judgement]] = defaultdict(list)
-    for pair in pairs:
-        result = model.segment(pair.image)
+    for pair, result in found:
         for number, candidate in enumerate(candidates):
             scores[number].append(score(applied(result, candidate), pair))
     figures = [Evaluation(tuple(images)).figure(keep) for images in scores.values()]

@@ -68,7 +68,10 @@ function listen(pane) {
     if (clicked) pick(pointOf(event));
   });
   canvas.addEventListener("pointercancel", (event) => fingers.delete(event.pointerId));
-  canvas.addEventListener("pointerleave", () => (readout.textContent = ""));
+  canvas.addEventListener("pointerleave", () => {
+    pointed = null;
+    readout.textContent = "";
+  });
   canvas.addEventListener("dblclick", (event) => {
     if (!painting) zoomBy(2, pointOf(event)); // there it is two dabs
   });
@@ -81,6 +84,7 @@ function listen(pane) {
       event.preventDefault();
       camera = followCamera(camera, boxOf(pane), brush);
       moved();
+      pointed = null;
       readout.textContent = brush.says(look);
       return;
     }
@@ -134,7 +138,9 @@ function pick(point) {
   if (scene.clicks && covers(overview, at.x, at.y)) trigger("pixel", { scene: scene.scene, ...at });
 }
 
+let pointed = null; // the point that is told of
 function tell(point) {
+  pointed = point;
   const { x, y } = pixelUnder(camera, point);
   const piece = covers(detail, x, y) ? detail : covers(overview, x, y) ? overview : null;
   readout.textContent = piece ? describe(scene, piece, x, y) : "";

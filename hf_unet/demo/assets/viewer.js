@@ -42,14 +42,15 @@ async function show(next) {
     bar.replaceChildren();
     legend.replaceChildren();
     readout.textContent = "";
-    root.dataset.shown = "";
+    root.dataset.shown = root.dataset.told = "";
     return;
   }
   const window = overviewWindow(next);
   const missing = next.layers.filter((layer) => !cache.has(layer.id));
+  const drawn = missing.filter((layer) => DRAW[layer.kind]);
   let fetched;
   try {
-    fetched = missing.length ? await fetchPlanes(next, missing, window) : null;
+    fetched = drawn.length ? await fetchPlanes(next, drawn, window) : null;
   } catch (error) {
     if (mine !== request) return;
     show(null); // what is there is no longer what the page speaks of
@@ -60,8 +61,10 @@ async function show(next) {
   const planes = {};
   const fresh = new Map();
   for (const layer of next.layers) {
-    planes[layer.key] = cache.get(layer.id) || fetched.planes[layer.key];
-    fresh.set(layer.id, planes[layer.key]);
+    const found = cache.get(layer.id) || fetched?.planes[layer.key];
+    if (!found) continue;
+    planes[layer.key] = found;
+    fresh.set(layer.id, found);
   }
   cache.clear();
   fresh.forEach((value, key) => cache.set(key, value));
@@ -81,6 +84,25 @@ async function show(next) {
     camera = fitCamera(scene, boxOf(panes[0]));
   recompose();
   root.dataset.shown = scene.scene;
+  fetchUndrawn(missing.filter((layer) => !DRAW[layer.kind]));
+}
+
+// What is told under the pointer only comes after the picture, which need not wait for it.
+async function fetchUndrawn(layers) {
+  const of = scene;
+  const { planes, top, left, height, width, step } = overview;
+  try {
+    const fetched = layers.length ? await fetchPlanes(of, layers, { top, left, height, width, step }) : null;
+    if (of !== scene) return;
+    for (const layer of layers) {
+      planes[layer.key] = fetched.planes[layer.key];
+      cache.set(layer.id, planes[layer.key]);
+    }
+    root.dataset.told = of.scene;
+    if (pointed) tell(pointed);
+  } catch (error) {
+    if (of === scene) readout.textContent = "Probabilities could not be fetched. Segment the image again.";
+  }
 }
 
 function buildPanes() {

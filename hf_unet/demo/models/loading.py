@@ -71,9 +71,8 @@ def load_model(name: str | None) -> SegmentationNetwork:
         dates = tuple((folder / file).stat().st_mtime_ns for file in (CONFIG, WEIGHTS))
         return _cache.get((folder, dates), lambda: load_network(folder, device=device))
     if "/" not in name:
-        raise ModelError(
-            f"There is no model {name!r}. Choose {', '.join(known)}, or org/name on the Hub."
-        )
+        choice = f"Choose {', '.join(known)}, or" if known else "None is bundled here: choose"
+        raise ModelError(f"There is no model {name!r}. {choice} org/name on the Hub.")
     wanted = parse_hub_name(name)
     listing = _listings.find(wanted)
     key = (wanted.repository, listing.commit)
