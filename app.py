@@ -8,10 +8,10 @@ import sys
 import threading
 from typing import Any
 
-from hf_unet.demo.mcp_server import wants_mcp
 from hf_unet.demo.models.loading import EXAMPLES
 from hf_unet.demo.opening import prepare
 from hf_unet.demo.page import build, looks
+from hf_unet.demo.programs.mcp_server import wants_mcp
 from hf_unet.demo.uploads import LARGEST_FILE
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"app.py: {error}")
     if mcp_server:
-        from hf_unet.demo.tools import serve_tools
+        from hf_unet.demo.programs.tools import serve_tools
 
         serve_tools()
     serve(mcp_server=mcp_server, inbrowser="SPACE_ID" not in os.environ)

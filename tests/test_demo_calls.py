@@ -15,10 +15,10 @@ from gradio import FileData
 from gradio_client import Client
 from gradio_client.utils import Status
 
-from hf_unet.demo import calls, endpoints
 from hf_unet.demo.batch import segmenting
-from hf_unet.demo.calls import CURRENT, Call, as_call
 from hf_unet.demo.given_files import FencedBlocks
+from hf_unet.demo.programs import calls, endpoints
+from hf_unet.demo.programs.calls import CURRENT, Call, as_call
 from hf_unet.demo.segmenting import Stopped, stoppable
 from hf_unet.images import read_image
 

@@ -16,8 +16,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from hf_unet import UNet, boundary_weight_map
-from hf_unet.demo import endpoints
 from hf_unet.demo.models import loading
+from hf_unet.demo.programs import endpoints
 from hf_unet.instances import separate_touching
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class, iou_per_class

@@ -15,8 +15,8 @@ from gradio_client.exceptions import AppError
 
 from hf_unet.demo import given_files
 from hf_unet.demo.addresses import Fetcher
-from hf_unet.demo.calls import CURRENT, as_call
 from hf_unet.demo.given_files import FencedBlocks, path_of
+from hf_unet.demo.programs.calls import CURRENT, as_call
 from hf_unet.errors import ImageError
 
 CONTENT = bytes(range(256)) * 4

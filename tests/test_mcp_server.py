@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from hf_unet.demo import mcp_server
-from hf_unet.demo.mcp_server import VARIABLE, MissingExtraError, wants_mcp
+from hf_unet.demo.programs import mcp_server
+from hf_unet.demo.programs.mcp_server import VARIABLE, MissingExtraError, wants_mcp
 
 if sys.version_info >= (3, 11):
     import tomllib

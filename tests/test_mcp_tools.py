@@ -22,9 +22,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, TextContent
 
 from hf_unet import UNet, boundary_weight_map
-from hf_unet.demo import endpoints, tools
 from hf_unet.demo.models import loading
 from hf_unet.demo.page import build
+from hf_unet.demo.programs import endpoints, tools
 from hf_unet.instances import separate_touching
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class

@@ -5,12 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from hf_unet.demo import actions, endpoints, parts
+from hf_unet.demo import actions, parts
 from hf_unet.demo.address_part import address_box, wire_address, wire_paste
 from hf_unet.demo.batch.part import batch_tab, wire_batch
 from hf_unet.demo.given_files import FencedBlocks
 from hf_unet.demo.judging import choose_judgement, score_painted, show_judgement
 from hf_unet.demo.parts import SIGMA, W0
+from hf_unet.demo.programs import endpoints
 from hf_unet.demo.viewer import asset
 
 TITLE = """# U-Net

@@ -1,6 +1,6 @@
 """The endpoints as tools for assistants: Gradio's server for them, its answers and schemas mended.
 
-To be imported only where `hf_unet.demo.mcp_server` found that it is wanted and can be had.
+To be imported only where `hf_unet.demo.programs.mcp_server` found that it is wanted and can be had.
 """
 
 import json

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from hf_unet.demo.actions import new_file
 from hf_unet.demo.batch.rows import mean_scores
 from hf_unet.demo.batch.segmenting import segment_batch
-from hf_unet.demo.calls import CURRENT, as_call, stop_session
 from hf_unet.demo.given_files import path_of
 from hf_unet.demo.labs.weights import check_pixels, weights_as_tiff
 from hf_unet.demo.models.loading import MODELS, bundled_models, first_model, load_model
 from hf_unet.demo.models.names import parse_hub_name
+from hf_unet.demo.programs.calls import CURRENT, as_call, stop_session
 from hf_unet.demo.segmenting import Stopped, segment_within, stoppable
 from hf_unet.demo.uploads import for_visitors, read_page, read_truth
 from hf_unet.errors import ImageError
