@@ -126,6 +126,8 @@ def test_the_figures_are_those_of_the_weights(folder, shared_data):
     assert summary["pixel_error"] == pytest.approx(stored["pixel_error"], abs=1e-5)
     for name, value in stored["per_image"]["dice"].items():
         assert summary["per_image"]["dice"][name] == pytest.approx(value, abs=1e-4)
+    for limit, value in stored.get("average_precision", {}).items():
+        assert summary["average_precision"][limit] == pytest.approx(value, abs=2e-3)
 
 
 @pytest.mark.data

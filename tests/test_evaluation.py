@@ -179,7 +179,7 @@ def test_seeds_that_part_touching_cells_are_chosen() -> None:
     assert chosen["seed_threshold"] == 0.7 and chosen["thresholds"] is None
 
 
-@pytest.mark.parametrize(("results_kept", "passes"), [(2, 2), (1, 3), (0, 4)])
+@pytest.mark.parametrize(("results_kept", "passes"), [(2, 2), (1, 5), (0, 8)])
 def test_each_image_is_segmented_once_as_far_as_memory_lasts(
     monkeypatch: pytest.MonkeyPatch, results_kept: int, passes: int
 ) -> None:

@@ -19,14 +19,17 @@ SEED_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SEED_AREAS = (0.0, 0.03, 0.1)
 """Candidates; the areas as shares of the area of a median object."""
 
-DEEP_THRESHOLDS = (0.2, 0.35, 0.5, 0.65, 0.8)
+DEEP_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.65, 0.8)
 SEED_DEPTHS = (0.02, 0.05, 0.1, 0.2)
 """Candidates of seeds by shape; depths as shares of the radius of a median object, as a disc."""
 
 OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
+ROUNDS = 2
+"""Of seeds and thresholds in turn: which seeds are best depends on the masks that they grow in."""
+
 KEPT = 2_000_000_000
-"""Bytes of results that wait for the second choice; what does not fit is segmented again."""
+"""Bytes of results that wait for the next choice; what does not fit is segmented again."""
 
 Choice = dict[str, Any]
 
@@ -56,35 +59,40 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
         return {"thresholds": _class_thresholds(model, pairs)}
     if len(model.mask_classes) > 2:
         return {}
-    choice: Choice = {}
-    of_objects = {pair.labels.kind for pair in pairs} == {"instances"}
-    found = _Found(model, pairs, room=KEPT if of_objects else 0)  # else there is but one choice
-    if of_objects:
-        areas = np.concatenate([_areas(pair.truth) for pair in pairs])
-        usual = float(np.median(areas)) if areas.size else 0.0
-        radius = (usual / np.pi) ** 0.5
-        seeds: list[Choice] = [{"seed_threshold": None, "seed_depth": 0.0, "seed_area": 0}]
-        seeds += [
-            {
-                "seed_threshold": threshold,
-                "seed_depth": 0.0,
-                "seed_area": round(share * usual),
-            }
-            for threshold in SEED_THRESHOLDS
-            for share in SEED_AREAS
-        ]
-        seeds += [
-            {
-                "seed_threshold": threshold,
-                "seed_depth": max(0.1, round(share * radius, 1)),
-                "seed_area": 0,
-            }
-            for threshold in DEEP_THRESHOLDS
-            for share in SEED_DEPTHS
-        ]
-        choice |= _best(found, keep, seeds)
-    thresholds = [choice | {"thresholds": [threshold]} for threshold in OBJECT_THRESHOLDS]
-    return _best(found, keep, [choice | {"thresholds": model.thresholds}, *thresholds])
+    thresholds: list[Choice] = [
+        {"thresholds": limits} for limits in (model.thresholds, *([t] for t in OBJECT_THRESHOLDS))
+    ]
+    if {pair.labels.kind for pair in pairs} != {"instances"}:
+        return _best(_Found(model, pairs, room=0), keep, thresholds)  # there is but one choice
+    found = _Found(model, pairs, room=KEPT)
+    seeds = _seed_choices(pairs)
+    choice = thresholds[0] | seeds[0]
+    for candidates in (seeds, thresholds) * ROUNDS:
+        choice = _best(found, keep, [choice, *(choice | one for one in candidates)])
+    return choice
+
+
+def _seed_choices(pairs: Sequence[Pair]) -> list[Choice]:
+    """Candidates in pixels, by the area of a median object of these pairs."""
+    areas = np.concatenate([_areas(pair.truth) for pair in pairs])
+    usual = float(np.median(areas)) if areas.size else 0.0
+    radius = (usual / np.pi) ** 0.5
+    seeds: list[Choice] = [{"seed_threshold": None, "seed_depth": 0.0, "seed_area": 0}]
+    seeds += [
+        {"seed_threshold": threshold, "seed_depth": 0.0, "seed_area": round(share * usual)}
+        for threshold in SEED_THRESHOLDS
+        for share in SEED_AREAS
+    ]
+    seeds += [
+        {
+            "seed_threshold": threshold,
+            "seed_depth": max(0.1, round(share * radius, 1)),
+            "seed_area": 0,
+        }
+        for threshold in DEEP_THRESHOLDS
+        for share in SEED_DEPTHS
+    ]
+    return seeds
 
 
 class _Found:
