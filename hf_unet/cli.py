@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_unet import __version__, segment_command
+from hf_unet.huge_pages import use_huge_pages
 from hf_unet.terminal import say
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     Exit status: 0 when all went well, 1 when something did not, said in a sentence on stderr.
     """
+    use_huge_pages()
     chosen = _parser().parse_args(arguments)
     try:
         status: int = chosen.verb(chosen)

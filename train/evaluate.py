@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from hf_unet.huge_pages import use_huge_pages
 from hf_unet.model import load_network
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.hub_data import resolve_data
@@ -27,6 +28,7 @@ from hf_unet.training.tuning import tune
 
 def main() -> int:
     """Run the command line; 0 when evaluated, 1 when something does not fit."""
+    use_huge_pages()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from hf_unet.huge_pages import use_huge_pages
 from hf_unet.training.hub_data import resolve_data
 from hf_unet.training.loop import DivergedError, train
 from hf_unet.training.settings import read_settings
@@ -15,6 +16,7 @@ from hf_unet.training.settings import read_settings
 
 def main() -> int:
     """Run the command line; 0 when trained, 1 when something does not fit."""
+    use_huge_pages()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
