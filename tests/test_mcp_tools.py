@@ -5,6 +5,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,24 @@ def result():
     return UNet.from_pretrained(loading.MODELS / "nuclei").segment(IMAGE)
 
 
-async def asked(address: str, ask: Any) -> Any:
+async def asked(address: str, question: Any) -> Any:
     async with (
         streamable_http_client(f"{address}gradio_api/mcp/") as (read, write, _),
         ClientSession(read, write) as session,
     ):
         await session.initialize()
-        return await ask(session)
+        return await question(session)
+
+
+def ask(address: str, question: Any) -> Any:
+    """Ask in a thread of its own: browser tests may have left a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(asked(address, question))).result()
 
 
 def call(address: str, tool: str, **arguments: Any) -> CallToolResult:
-    return asyncio.run(asked(address, lambda session: session.call_tool(tool, arguments)))
+    answer: CallToolResult = ask(address, lambda session: session.call_tool(tool, arguments))
+    return answer
 
 
 def uploaded(address: str, path: Path) -> str:
@@ -89,7 +97,7 @@ def texts(answer: CallToolResult) -> list[str]:
 
 
 def test_tools_say_what_they_do_and_what_they_take(address):
-    listed = asyncio.run(asked(address, lambda session: session.list_tools())).tools
+    listed = ask(address, lambda session: session.list_tools()).tools
     assert [tool.name for tool in listed] == [one.__name__ for one in endpoints.ENDPOINTS]
     for tool in listed:
         assert tool.description and "Args" not in tool.description
