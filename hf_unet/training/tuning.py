@@ -26,7 +26,7 @@ SEED_DEPTHS = (0.02, 0.05, 0.1, 0.2)
 OBJECT_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 ROUNDS = 2
-"""Of seeds and thresholds in turn: which seeds are best depends on the masks that they grow in."""
+"""At most, of seeds and thresholds in turn: which seeds are best depends on the mask around."""
 
 KEPT = 2_000_000_000
 """Bytes of results that wait for the next choice; what does not fit is segmented again."""
@@ -67,8 +67,11 @@ def tune(model: SegmentationNetwork, pairs: Sequence[Pair], keep: str) -> Choice
     found = _Found(model, pairs, room=KEPT)
     seeds = _seed_choices(pairs)
     choice = thresholds[0] | seeds[0]
-    for candidates in (seeds, thresholds) * ROUNDS:
-        choice = _best(found, keep, [choice, *(choice | one for one in candidates)])
+    for turn, candidates in enumerate((seeds, thresholds) * ROUNDS):
+        before = choice
+        choice = _best(found, keep, [before, *(before | one for one in candidates)])
+        if turn and choice == before:  # what comes next was asked for it already
+            break
     return choice
 
 
