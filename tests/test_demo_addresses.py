@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from local_server import serving
 
 from hf_unet.demo import address_part
 from hf_unet.demo.addresses import Fetcher, is_public, look_up
@@ -70,15 +70,8 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    served.daemon_threads = True
-    served.asked = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=served.serve_forever, args=(0.01,))
-    thread.start()
-    yield served
-    served.shutdown()
-    served.server_close()
-    thread.join()
+    with serving(Answers) as served:
+        yield served
 
 
 NAMES = {

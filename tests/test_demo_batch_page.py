@@ -3,16 +3,16 @@
 import base64
 import io
 import re
-import threading
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import numpy as np
 import pytest
 from demo_pages import IMAGE, OTHER, TRUTH
 from demo_visit import Visit
+from local_server import address_of, serving
 from PIL import Image
 
 from hf_unet import UNet
@@ -107,13 +107,8 @@ def images_elsewhere() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    served = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(loading.EXAMPLES)))
-    thread = threading.Thread(target=served.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{served.server_address[1]}"
-    served.shutdown()
-    served.server_close()
-    thread.join()
+    with serving(partial(Quiet, directory=str(loading.EXAMPLES))) as server:
+        yield address_of(server)
 
 
 def test_an_address_is_fetched_and_segmented(tab, images_elsewhere):

@@ -1,7 +1,6 @@
 """Files that programs give: nothing is fetched but by the demo's own fetcher, within its limits."""
 
 import base64
-import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from local_server import address_of, serving
 
 from hf_unet.demo import given_files
 from hf_unet.demo.addresses import Fetcher
@@ -28,27 +28,20 @@ def files(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "image.bin").write_bytes(CONTENT)
-    asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
 
         def log_message(self, *_: object) -> None:
-            asked.append(self.path)
+            self.server.asked.append(self.path)  # type: ignore[attr-defined]
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked = asked  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as server:
+        yield server
 
 
 def at(server: ThreadingHTTPServer) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}/image.bin"
+    return f"{address_of(server)}/image.bin"
 
 
 def content(file: gr.FileData) -> str:
