@@ -222,7 +222,12 @@ def probability_layer(probabilities: NDArray[np.float32], classes: Sequence[str]
     elif len(shown) == 1 and len(names) == 2:
         names = names[1:]
     quantised = (shown * 255 + np.float32(0.5)).astype(np.uint8)
-    return Layer("probability", "probability", "Probability", quantised, {"names": names})
+    return quantised_layer(quantised, names)
+
+
+def quantised_layer(planes: NDArray[np.uint8], names: Sequence[str]) -> Layer:
+    """The same of (K, H, W) planes that are in those steps already."""
+    return Layer("probability", "probability", "Probability", planes, {"names": list(names)})
 
 
 def scalar_layer(

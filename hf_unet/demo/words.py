@@ -1,6 +1,5 @@
 """What was read and found, in the page's words and tables."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import gradio as gr
 import numpy as np
 
-from hf_unet.demo.models.loading import MODELS, bundled_models
+from hf_unet.demo.models.loading import bundled_models, told_of
 from hf_unet.demo.models.names import parse_hub_name
 from hf_unet.demo.segmenting import Stopped
 from hf_unet.demo.shown import Shown
@@ -91,10 +90,9 @@ def about_model(name: str) -> str:
             hub = parse_hub_name(name)
         except ModelError:  # said when the model itself is asked for
             return ""
-        return f"Its card: [{hub.repository}](https://huggingface.co/{hub.repository})"
-    told = json.loads((MODELS / name / "metrics.json").read_text(encoding="utf-8"))
-    terms = told.get("license_name") or told["license"]
-    return f"{told['summary']} *Terms: {terms}.*\n\n{told['limits']}"
+        return f"Its card: [{hub.repository}]({hub.page})"
+    told = told_of(name)
+    return f"{told['finds']} *Terms: {told['terms']}.*\n\n{told['limits']}"
 
 
 CLASS_HEADERS = ["class", "area (pixels)", "share", "Dice", "IoU", "expected Dice"]

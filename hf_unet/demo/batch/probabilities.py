@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_unet.demo.scenes import Layer, probability_layer
+from hf_unet.demo.scenes import Layer, probability_layer, quantised_layer
 from hf_unet.segmentation import Segmentation
 
 MOST_KEPT = 32_000_000
@@ -36,4 +36,4 @@ def kept_probabilities(path: Path) -> list[Layer]:
         return []
     with np.load(path, allow_pickle=False) as file:
         planes, names = file["planes"], file["names"].tolist()
-    return [Layer("probability", "probability", "Probability", planes, {"names": names})]
+    return [quantised_layer(planes, names)]

@@ -167,7 +167,7 @@ def fetch_examples(name: HubName, listing: Listing, folder: str | Path) -> tuple
                 truth=None if truth is None else fetch(truth),
                 model=str(name),
                 licence="see the model's card",
-                source=f"https://huggingface.co/{name.repository}",
+                source=name.page,
             )
             for image, truth in listed_on_hub(listing.sizes)
         )

@@ -1,5 +1,6 @@
 """Any model by its name: those in ``models/`` beside the package, and those of the Hub."""
 
+import json
 from pathlib import Path
 
 from hf_unet.demo.models.cache import ModelCache
@@ -40,6 +41,13 @@ def first_model() -> str:
     """Name of the model that the page opens with: a Space may have been sent only some."""
     known = bundled_models()
     return known[0] if known and FIRST not in known else FIRST
+
+
+def told_of(name: str) -> dict[str, str]:
+    """What a bundled model finds, its limits and its terms of use, as its card has them."""
+    told = json.loads((MODELS / name / "metrics.json").read_text(encoding="utf-8"))
+    terms = told.get("license_name") or told["license"]
+    return {"finds": told["summary"], "limits": told["limits"], "terms": terms}
 
 
 def load_model(name: str | None) -> SegmentationNetwork:

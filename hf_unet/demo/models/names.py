@@ -37,6 +37,11 @@ class HubName:
     def __str__(self) -> str:
         return f"{self.repository}@{self.revision}" if self.revision else self.repository
 
+    @property
+    def page(self) -> str:
+        """Address of the repository's page, which shows its card."""
+        return f"https://huggingface.co/{self.repository}"
+
 
 def parse_hub_name(text: str | None) -> HubName:
     """Read ``org/name``, ``org/name@revision``, or the address of such a page on the Hub.

@@ -5,7 +5,6 @@ events are not among them. Docstrings have the form that Gradio reads ("Args:", 
 argument), as it shows them to those who ask what there is.
 """
 
-import json
 import tempfile
 import uuid
 import zipfile
@@ -25,7 +24,7 @@ from hf_unet.demo.batch.rows import mean_scores
 from hf_unet.demo.batch.segmenting import segment_batch
 from hf_unet.demo.given_files import path_of
 from hf_unet.demo.labs.weights import check_pixels, weights_as_tiff
-from hf_unet.demo.models.loading import MODELS, bundled_models, first_model, load_model
+from hf_unet.demo.models.loading import bundled_models, first_model, load_model, told_of
 from hf_unet.demo.models.names import parse_hub_name
 from hf_unet.demo.programs.calls import CURRENT, as_call, stop_session
 from hf_unet.demo.segmenting import Stopped, segment_within, stoppable
@@ -75,10 +74,8 @@ def about_model(model: str = MODEL) -> Answer:
         "channels": network.in_channels,
     }
     if model in bundled_models():
-        told = json.loads((MODELS / model / "metrics.json").read_text(encoding="utf-8"))
-        terms = told.get("license_name") or told["license"]
-        return {"finds": told["summary"], "limits": told["limits"], "terms": terms, **about}
-    return {"card": f"https://huggingface.co/{parse_hub_name(model).repository}", **about}
+        return {**told_of(model), **about}
+    return {"card": parse_hub_name(model).page, **about}
 
 
 def segment(
