@@ -10,8 +10,7 @@ def use_huge_pages() -> None:
     """Let torch's large tensors lie in huge pages, where the system has them (Linux).
 
     A pass of a network takes memory for its activations and gives it back. To touch all of that
-    for the first time, 4 kB at a time, is a seventh of the time of a pass, and a tenth of that of a
-    training step. No value changes.
+    for the first time, 4 kB at a time, is about a tenth of the time of a pass. No value changes.
 
     For programs, before their first tensor; it comes too late after that. Whoever has set the
     variable already is left their choice.
