@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from discs import draw_discs
+from scipy import ndimage
+from skimage.morphology import reconstruction
 
 from hf_unet.instances import (
     deep_seeds,
@@ -11,6 +13,7 @@ from hf_unet.instances import (
     interior_and_border,
     label_objects,
     separate_touching,
+    without_low_tops,
 )
 
 
@@ -180,6 +183,23 @@ def test_discs_that_touch_are_parted_by_their_shape_alone() -> None:
     assert parted.labels.max() == 2
     assert grow_seeds(pair.astype(np.uint8), sure, seed_threshold=0.5).labels.max() == 1
     assert deep_seeds(pair, 9.0)[0].max() == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_low_tops_go_piece_by_piece_as_they_go_all_at_once(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    land = ndimage.gaussian_filter(draw.normal(size=(60, 45)), draw.uniform(0.5, 3))
+    land = np.maximum(land / land.std() * 3, 0)
+    if seed % 3 == 0:
+        land = np.round(land)  # plateaus
+    for depth in (0.3, 1.0, 20.0):
+        whole = reconstruction(np.maximum(land - depth, 0), land, method="dilation")
+        np.testing.assert_array_equal(without_low_tops(land, depth), whole)
+
+
+def test_where_there_is_no_land_there_is_no_top() -> None:
+    assert not without_low_tops(np.zeros((3, 4)), 1.0).any()
+    assert not deep_seeds(np.zeros((3, 4), np.bool_), 1.0)[0].any()
 
 
 def test_holes_of_its_texture_do_not_part_an_object() -> None:
