@@ -114,7 +114,7 @@ def cold_start(browser: Any, port: int, started: float) -> Visit:
     await_server(address)
     answered = time.perf_counter() - started
     visit = Visit(browser, address)
-    visit.tab.set_default_timeout(600_000)
+    visit.be_patient(600_000)
     print("cold start, from the start of the process")
     line("the server answers", answered)
     line("the page shows the example segmented", time.perf_counter() - started)
