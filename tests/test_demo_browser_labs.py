@@ -103,6 +103,9 @@ def test_the_weight_map_answers_to_what_a_field_shows_once_it_is_left(visit: Vis
 
 def test_the_weight_map_is_taken_away_as_it_is(visit: Visit) -> None:
     truth = separate_touching(tifffile.imread(TRUTH).astype(np.int32))
+    visit.open("Weight map")
+    visit.number("w0", 7)
+    visit.number("sigma", 3)
     read = tifffile.imread(io.BytesIO(visit.download("save-weights")))
     assert np.allclose(read, boundary_weight_map(truth, w0=7, sigma=3), atol=1e-5)
 
@@ -151,6 +154,7 @@ def test_the_seam_test_says_what_the_library_says(
     visit: Visit, piece: Path, expected: Segmentation
 ) -> None:
     visit.segment(piece)
+    visit.open("Tiles")
     visit.wait("tiles")
     visit.tab.locator("#seam-test").click()
     visit.wait("changed")
@@ -167,7 +171,10 @@ def test_the_seam_test_says_what_the_library_says(
 # --- taking away ------------------------------------------------------------------------------
 
 
-def test_the_zip_holds_the_librarys_result(visit: Visit, expected: Segmentation) -> None:
+def test_the_zip_holds_the_librarys_result(
+    visit: Visit, piece: Path, expected: Segmentation
+) -> None:
+    visit.segment(piece)
     visit.open("Take away")
     with zipfile.ZipFile(io.BytesIO(visit.download("download"))) as archive:
         with Image.open(io.BytesIO(archive.read("mask.png"))) as picture:
