@@ -371,7 +371,8 @@ def test_a_repository_older_than_the_calibration_has_none(folder: Path) -> None:
 def test_a_key_of_a_later_version_is_named(folder: Path) -> None:
     change_config(folder, attention=True, hf_unet_version="9.1")
     message = refusal(folder)
-    assert "'attention'" in message and "version 9.1" in message and "Upgrade" in message
+    assert "'attention'" in message and "written by hf-unet 9.1" in message
+    assert message.endswith('upgrade with `pip install "hf-unet>=9.1"`.')
 
 
 @pytest.mark.parametrize("name", SETTINGS)
