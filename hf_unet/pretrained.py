@@ -25,6 +25,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -39,6 +40,9 @@ WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
 
 SECONDS_TO_ANSWER = 4.0
 """That the Hub has to accept a connection, before it counts as out of reach."""
+
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds before a download is tried again that the Hub answered with an error of its own."""
 
 LARGEST_CONFIG = 2**20
 """Bytes of a config.json, whose usual size is one thousandth of this."""
@@ -94,52 +98,80 @@ class Repository:
         return self._fetched[filename]
 
     def _download(self, filename: str) -> str:
-        at = f" at revision {self.revision!r}" if self.revision else ""
         try:
             if filename == CONFIG:
                 self._check_reachable()
-            return hf_hub_download(
-                self.name,
-                filename,
-                revision=self.revision,
-                token=self.token,
-                cache_dir=self.cache_dir,
-                force_download=self.force_download,
-                local_files_only=self.local_files_only,
-            )
-        except HFValidationError as error:
-            raise ModelError(
+            return self._fetch(filename)
+        # ValueError: a forced download, offline.
+        except (EntryNotFoundError, HTTPError, OSError, ValueError) as error:
+            # What the Hub answered is the cause, where the client speaks of its cache.
+            told = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
+            raise self._refusal(filename, told) from error
+
+    def _fetch(self, filename: str) -> str:
+        """Let the client download; it does not try again by itself when a GET meets a 5xx."""
+        for pause in (*PAUSES, None):
+            try:
+                return hf_hub_download(
+                    self.name,
+                    filename,
+                    revision=self.revision,
+                    token=self.token,
+                    cache_dir=self.cache_dir,
+                    force_download=self.force_download,
+                    local_files_only=self.local_files_only,
+                )
+            except HfHubHTTPError as error:
+                if pause is None or _status(error) < 500:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("unreachable: the last turn returns or raises")
+
+    def _refusal(self, filename: str, error: BaseException) -> ModelError:
+        """What an error of the client means, in a sentence."""
+        at = f" at revision {self.revision!r}" if self.revision else ""
+        what = f"{filename} of {self.name}{at}"
+        if isinstance(error, HFValidationError):
+            return ModelError(
                 f"{self.name!r} is neither a folder here nor a valid name on the Hub. "
                 "Names on the Hub look like org/name."
-            ) from error
-        except GatedRepoError as error:
-            raise ModelError(
+            )
+        if isinstance(error, GatedRepoError):
+            return ModelError(
                 f"The repository {self.name} asks you to accept its terms first: open its page "
                 "on the Hub, accept them, and log in with `hf auth login`."
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise ModelError(
+            )
+        if isinstance(error, RepositoryNotFoundError):
+            return ModelError(
                 f"There is no repository {self.name} on the Hub that you may read. Check the "
                 "name; if it is private, log in with `hf auth login` or pass token=."
-            ) from error
-        except RevisionNotFoundError as error:
-            raise ModelError(
+            )
+        if isinstance(error, RevisionNotFoundError):
+            return ModelError(
                 f"The repository {self.name} has no revision {self.revision!r}. Leave it out for "
                 "the newest, or give a branch, tag or commit that exists."
-            ) from error
-        except LocalEntryNotFoundError as error:
-            raise ModelError(
-                f"{filename} of {self.name}{at} is not stored on this machine, and the Hub "
-                "cannot be reached or must not be asked. Go online once, or give a local folder"
-                f"{self._neighbours()}."
-            ) from error
-        except EntryNotFoundError as error:
-            raise self._lacks(filename, ()) from error
-        except (HTTPError, OSError, ValueError) as error:  # ValueError: a forced download, offline
-            raise ModelError(
-                f"{filename} of {self.name}{at} could not be fetched from the Hub: "
-                f"{_first_line(error)} Try again, or give a local folder."
-            ) from error
+            )
+        if isinstance(error, LocalEntryNotFoundError):
+            return ModelError(
+                f"{what} is not stored on this machine, and the Hub cannot be reached or must not "
+                f"be asked. Go online once, or give a local folder{self._neighbours()}."
+            )
+        if isinstance(error, EntryNotFoundError):
+            return self._lacks(filename, ())
+        if isinstance(error, HfHubHTTPError) and _status(error) == 401:
+            return ModelError(
+                f"The Hub does not accept the token that {self.name} was asked for with. Log in "
+                "anew with `hf auth login`, or pass token=False for what everybody may read."
+            )
+        if isinstance(error, HfHubHTTPError):
+            return ModelError(
+                f"{what} could not be fetched: the Hub answers with the error {_status(error)}. "
+                "Try again in a while, or give a local folder."
+            )
+        return ModelError(
+            f"{what} could not be fetched from the Hub: {_first_line(error)} Try again, or give a "
+            "local folder."
+        )
 
     def _check_reachable(self) -> None:
         """Ask the Hub for a config that is not stored here; `LocalEntryNotFoundError` if offline.
@@ -265,6 +297,10 @@ def _looks_like_a_path(name: str) -> bool:
 
 def _is_commit(name: str) -> bool:
     return re.fullmatch("[0-9a-f]{40}", name) is not None
+
+
+def _status(error: HfHubHTTPError) -> int:
+    return error.response.status_code
 
 
 def _first_line(error: BaseException) -> str:

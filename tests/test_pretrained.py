@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from httpx2 import ConnectError
+from httpx2 import ConnectError, Response
 from hub_server import HubServer, asks
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -572,10 +572,12 @@ def test_a_local_folder_never_asks_the_hub(folder: Path, monkeypatch: pytest.Mon
 
 
 def hub_error(kind: type[Exception]) -> Exception:
-    """An error as huggingface_hub raises it, without the answer it comes from."""
-    error = kind.__new__(kind)
+    """An error as huggingface_hub raises it."""
+    error: Any = kind.__new__(kind)
+    error.response = Response(404)
     Exception.__init__(error, "404 Client Error.\nmore")
-    return error
+    raised: Exception = error
+    return raised
 
 
 @pytest.mark.parametrize(
