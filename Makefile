@@ -18,7 +18,7 @@ TEST_STAMP := $(VENV)/installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format benchmarks results chromium clean
+.PHONY: help demo test lint format lowest benchmarks results chromium clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,8 +38,11 @@ format: $(TEST_STAMP) ## Rewrite the code in the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+lowest: $(TEST_STAMP) ## Test the lowest versions that pyproject.toml names (a part of make test)
+	@$(BIN)/python -m pytest tests/test_lowest_versions.py
+
 benchmarks: $(TEST_STAMP) ## Measure every speed, one after another
-	@set -e; for script in weight_map training demo; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
+	@set -e; for script in loading weight_map training demo; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
 
 results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of the bundled models
 	@$(BIN)/python benchmarks/results.py models/*

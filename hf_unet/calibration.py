@@ -31,8 +31,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
+from hf_unet.arguments import shortened
 from hf_unet.errors import ModelError
 
 Line: TypeAlias = tuple[float, float]
@@ -100,6 +100,8 @@ def log_odds_counts(
     >>> CENTRES[counts.every > 0].round(1).tolist(), counts.found.sum()
     ([-1.4, 1.4], np.int64(2))
     """
+    from scipy.special import logit  # a tenth of a second that importing hf_unet need not take
+
     flat = np.ravel(probabilities)
     masks = [np.ravel(mask) for mask in (found, true) if mask is not None]
     histograms = np.zeros((1 + len(masks), BINS), np.int64)
@@ -134,6 +136,8 @@ def expected_dice(counts: LogOddsCounts, line: Line) -> float:
     >>> round(expected_dice(counts, (1.0, 0.0)), 2)  # 2 (0.8 + 0.8) / (0.2 + 0.8 + 0.8 + 2)
     0.84
     """
+    from scipy.special import expit
+
     found = int(counts.found.sum())
     if not found:
         return math.nan
@@ -157,6 +161,7 @@ def fit_line(counts: LogOddsCounts) -> Line | None:
     (slope, intercept), the slope above 0; None if the ground truth does not hold the class.
     """
     from scipy.optimize import minimize  # half a second that only fitting takes
+    from scipy.special import expit
 
     if counts.true is None or not counts.true.any():
         return None
@@ -269,7 +274,7 @@ def checked_calibration(lines: object, classes: int) -> Calibration | None:
     if not isinstance(lines, (list, tuple)) or len(lines) != classes or not all(map(_fits, lines)):
         raise ModelError(
             f"calibration is [slope, intercept] for each of {classes} classes, the slope above 0 "
-            f"and neither beyond {STEEPEST:g}, or null for a class without, not {lines!r}."
+            f"and neither beyond {STEEPEST:g}, or null for a class without, not {shortened(lines)}."
         )
     return tuple(None if line is None else (float(line[0]), float(line[1])) for line in lines)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hf_unet.arguments import whole
+from hf_unet.arguments import shortened, whole
 from hf_unet.errors import ModelError
 from hf_unet.geometry import CONVS_PER_LEVEL, Geometry, same_geometry, valid_geometry
 from hf_unet.network import SegmentationNetwork
@@ -124,15 +124,17 @@ class UNet(SegmentationNetwork):
             calibration=calibration,
         )
         if padding not in ("valid", "same"):
-            raise ModelError(f'padding is "valid" or "same", not {padding!r}.')
+            raise ModelError(f'padding is "valid" or "same", not {shortened(padding)}.')
         if norm not in (None, "batch"):
-            raise ModelError(f'norm is None or "batch", not {norm!r}.')
+            raise ModelError(f'norm is None or "batch", not {shortened(norm)}.')
         if (
             isinstance(dropout, bool)
             or not isinstance(dropout, (int, float))
             or not 0 <= dropout < 1
         ):
-            raise ModelError(f"dropout is a probability from 0 up to below 1, not {dropout!r}.")
+            raise ModelError(
+                f"dropout is a probability from 0 up to below 1, not {shortened(dropout)}."
+            )
 
         self.base_channels = whole("base_channels", base_channels, at_least=1, at_most=4096)
         self.depth = whole("depth", depth, at_least=1, at_most=8)

@@ -1,4 +1,4 @@
-"""Find, check and read the two files of a model repository: config.json and model.safetensors.
+"""Find and fetch the files of a model repository, and read its config.json.
 
 Strict where huggingface_hub's own mixin is lenient: there a config that cannot be fetched is only
 logged and missing weights are left as they were drawn, so a random network may come back. Here
@@ -9,12 +9,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from httpx2 import ConnectError, ConnectTimeout, HTTPError
 from huggingface_hub import (
     constants,
@@ -26,12 +25,12 @@ from huggingface_hub import (
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError, safe_open
 
 from hf_unet.errors import ModelError
 from hf_unet.provenance import Origin, file_sha256
@@ -42,9 +41,11 @@ WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
 SECONDS_TO_ANSWER = 4.0
 """That the Hub has to accept a connection, before it counts as out of reach."""
 
-# Types of safetensors that hold weights (True) and counters (False) without further data; the
-# quantised ones, of 8 bits and fewer, need scales that are stored elsewhere.
-_STORED_AS = {True: {"F16", "BF16", "F32", "F64"}, False: {"I32", "I64"}}
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds before a download is tried again that the Hub answered with an error of its own."""
+
+LARGEST_CONFIG = 2**20
+"""Bytes of a config.json, whose usual size is one thousandth of this."""
 
 
 @dataclass(frozen=True)
@@ -97,52 +98,80 @@ class Repository:
         return self._fetched[filename]
 
     def _download(self, filename: str) -> str:
-        at = f" at revision {self.revision!r}" if self.revision else ""
         try:
             if filename == CONFIG:
                 self._check_reachable()
-            return hf_hub_download(
-                self.name,
-                filename,
-                revision=self.revision,
-                token=self.token,
-                cache_dir=self.cache_dir,
-                force_download=self.force_download,
-                local_files_only=self.local_files_only,
-            )
-        except HFValidationError as error:
-            raise ModelError(
+            return self._fetch(filename)
+        # ValueError: a forced download, offline.
+        except (EntryNotFoundError, HTTPError, OSError, ValueError) as error:
+            # What the Hub answered is the cause, where the client speaks of its cache.
+            told = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
+            raise self._refusal(filename, told) from error
+
+    def _fetch(self, filename: str) -> str:
+        """Let the client download; it does not try again by itself when a GET meets a 5xx."""
+        for pause in (*PAUSES, None):
+            try:
+                return hf_hub_download(
+                    self.name,
+                    filename,
+                    revision=self.revision,
+                    token=self.token,
+                    cache_dir=self.cache_dir,
+                    force_download=self.force_download,
+                    local_files_only=self.local_files_only,
+                )
+            except HfHubHTTPError as error:
+                if pause is None or _status(error) < 500:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("unreachable: the last turn returns or raises")
+
+    def _refusal(self, filename: str, error: BaseException) -> ModelError:
+        """What an error of the client means, in a sentence."""
+        at = f" at revision {self.revision!r}" if self.revision else ""
+        what = f"{filename} of {self.name}{at}"
+        if isinstance(error, HFValidationError):
+            return ModelError(
                 f"{self.name!r} is neither a folder here nor a valid name on the Hub. "
                 "Names on the Hub look like org/name."
-            ) from error
-        except GatedRepoError as error:
-            raise ModelError(
+            )
+        if isinstance(error, GatedRepoError):
+            return ModelError(
                 f"The repository {self.name} asks you to accept its terms first: open its page "
                 "on the Hub, accept them, and log in with `hf auth login`."
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise ModelError(
+            )
+        if isinstance(error, RepositoryNotFoundError):
+            return ModelError(
                 f"There is no repository {self.name} on the Hub that you may read. Check the "
                 "name; if it is private, log in with `hf auth login` or pass token=."
-            ) from error
-        except RevisionNotFoundError as error:
-            raise ModelError(
+            )
+        if isinstance(error, RevisionNotFoundError):
+            return ModelError(
                 f"The repository {self.name} has no revision {self.revision!r}. Leave it out for "
                 "the newest, or give a branch, tag or commit that exists."
-            ) from error
-        except LocalEntryNotFoundError as error:
-            raise ModelError(
-                f"{filename} of {self.name}{at} is not stored on this machine, and the Hub "
-                "cannot be reached or must not be asked. Go online once, or give a local folder"
-                f"{self._neighbours()}."
-            ) from error
-        except EntryNotFoundError as error:
-            raise self._lacks(filename, ()) from error
-        except (HTTPError, OSError, ValueError) as error:  # ValueError: a forced download, offline
-            raise ModelError(
-                f"{filename} of {self.name}{at} could not be fetched from the Hub: "
-                f"{_first_line(error)} Try again, or give a local folder."
-            ) from error
+            )
+        if isinstance(error, LocalEntryNotFoundError):
+            return ModelError(
+                f"{what} is not stored on this machine, and the Hub cannot be reached or must not "
+                f"be asked. Go online once, or give a local folder{self._neighbours()}."
+            )
+        if isinstance(error, EntryNotFoundError):
+            return self._lacks(filename, ())
+        if isinstance(error, HfHubHTTPError) and _status(error) == 401:
+            return ModelError(
+                f"The Hub does not accept the token that {self.name} was asked for with. Log in "
+                "anew with `hf auth login`, or pass token=False for what everybody may read."
+            )
+        if isinstance(error, HfHubHTTPError):
+            return ModelError(
+                f"{what} could not be fetched: the Hub answers with the error {_status(error)}. "
+                "Try again in a while, or give a local folder."
+            )
+        return ModelError(
+            f"{what} could not be fetched from the Hub: {_first_line(error)} Try again, or give a "
+            "local folder."
+        )
 
     def _check_reachable(self) -> None:
         """Ask the Hub for a config that is not stored here; `LocalEntryNotFoundError` if offline.
@@ -228,71 +257,38 @@ def read_config(repository: Repository) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        If it is missing or is no JSON object.
+        If it is missing, is no JSON object, or says something twice.
     """
     path = repository.file(CONFIG)
+    whose = f"The {CONFIG} of {repository.title}"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CONFIG + 1)
+        if len(content) > LARGEST_CONFIG:
+            raise ModelError(
+                f"{whose} is larger than {LARGEST_CONFIG:,} bytes, so it describes no network of "
+                "this library. Download or save the model again."
+            )
+        config = json.loads(content.decode(), object_pairs_hook=partial(_once, whose=whose))
+        json.dumps(config, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except ModelError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
-            f"The {CONFIG} of {repository.title} is damaged: it cannot be read as JSON. "
-            "Download or save the model again."
+            f"{whose} is damaged: it cannot be read as JSON. Download or save the model again."
         ) from error
     if not isinstance(config, dict):
-        raise ModelError(f"The {CONFIG} of {repository.title} is not a JSON object.")
+        raise ModelError(f"{whose} is not a JSON object.")
     return config
 
 
-def read_weights(
-    repository: Repository, expected: Mapping[str, torch.Tensor], device: str | torch.device
-) -> dict[str, torch.Tensor]:
-    """Read model.safetensors, exactly the tensors that ``expected`` names and shapes.
-
-    Half-precision weights are widened to the dtype expected.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, truncated or foreign, lacks a tensor, holds one too many, or one
-        of another shape; names the first such tensor.
-    """
-    path = repository.file(WEIGHTS)
-    title = repository.title
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            names = set(file.keys())
-            if missing := sorted(set(expected) - names):
-                raise ModelError(
-                    f"The {WEIGHTS} of {title} lacks {len(missing)} of the network's tensors, "
-                    f"first {missing[0]}. It belongs to another network than its {CONFIG}."
-                )
-            if foreign := sorted(names - set(expected)):
-                raise ModelError(
-                    f"The {WEIGHTS} of {title} holds {len(foreign)} tensors that the network "
-                    f"has no place for, first {foreign[0]}. It belongs to another network than "
-                    f"its {CONFIG}."
-                )
-            for name, tensor in expected.items():
-                stored = file.get_slice(name)
-                if (kind := stored.get_dtype()) not in _STORED_AS[tensor.is_floating_point()]:
-                    raise ModelError(
-                        f"In the {WEIGHTS} of {title}, {name} is stored as {kind}, from which its "
-                        "values cannot be had back. Save the model in 16 or 32 bits."
-                    )
-                shape = tuple(stored.get_shape())
-                if shape != tuple(tensor.shape):
-                    raise ModelError(
-                        f"In the {WEIGHTS} of {title}, {name} has shape {shape}; its {CONFIG} "
-                        f"makes it {tuple(tensor.shape)}. The two files belong to two networks."
-                    )
-            return {
-                name: file.get_tensor(name).to(device=device, dtype=tensor.dtype, copy=True)
-                for name, tensor in expected.items()
-            }
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"The {WEIGHTS} of {title} is truncated or no safetensors file. Download it again."
-        ) from error
+def _once(pairs: list[tuple[str, Any]], whose: str) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ModelError(f"{whose} says {name!r:.80} twice. Save the model again.")
+        content[name] = value
+    return content
 
 
 def _looks_like_a_path(name: str) -> bool:
@@ -301,6 +297,10 @@ def _looks_like_a_path(name: str) -> bool:
 
 def _is_commit(name: str) -> bool:
     return re.fullmatch("[0-9a-f]{40}", name) is not None
+
+
+def _status(error: HfHubHTTPError) -> int:
+    return error.response.status_code
 
 
 def _first_line(error: BaseException) -> str:

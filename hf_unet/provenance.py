@@ -111,9 +111,10 @@ def array_sha256(array: NDArray[Any]) -> str:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+    block = memoryview(bytearray(2**16))
+    with path.open("rb", buffering=0) as file:
+        while length := file.readinto(block):
+            digest.update(block[:length])
     return digest.hexdigest()
 
 

@@ -1,12 +1,14 @@
 """The result of segmenting one image: its mask, its instances, its overlay, its files."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,13 @@ from PIL import Image
 from hf_unet import exports
 from hf_unet.calibration import Calibration, expected_dice, log_odds_counts
 from hf_unet.colors import rgb
-from hf_unet.display import displayed, draw_classes
 from hf_unet.exports.files import write_whole
 from hf_unet.images import ScienceImage
-from hf_unet.instances import LabelledObjects, grow_seeds, label_objects
 from hf_unet.provenance import FORMAT, RESULT, Provenance, array_sha256, as_json
 from hf_unet.tiles import TilePlan
+
+if TYPE_CHECKING:
+    from hf_unet.instances import LabelledObjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,7 @@ class Segmentation:
             return self._objects_of(self.mask, self.probabilities[first:])
         top = np.where(self.mask, self.probabilities, -1).argmax(axis=0) + 1
         found = self._objects_of(np.where(self.mask.any(axis=0), top, 0), self.probabilities)
-        return LabelledObjects(found.labels, found.class_of - 1)
+        return replace(found, class_of=found.class_of - 1)
 
     @cached_property
     def whole_objects(self) -> LabelledObjects:
@@ -104,19 +107,22 @@ class Segmentation:
         each class.
         """
         if not self.multilabel:
-            return LabelledObjects(self.objects.labels[np.newaxis], self.objects.class_of)
+            return replace(self.objects, labels=self.objects.labels[np.newaxis])
         planes = np.zeros(self.mask.shape, np.int32)
         class_of: list[int] = []
         for index, mask in enumerate(self.mask):
             found = self._objects_of(mask.astype(np.uint8), self.probabilities[index, np.newaxis])
             planes[index] = np.where(found.labels > 0, found.labels + len(class_of), 0)
             class_of += [index] * len(found.class_of)
-        return LabelledObjects(planes, np.array(class_of, np.intp))
+        return replace(found, labels=planes, class_of=np.array(class_of, np.intp))
 
     def _objects_of(
         self, mask: NDArray[Any], probabilities: NDArray[np.float32]
     ) -> LabelledObjects:
         """Objects of a class map, seeded by the evidence or the most probable of these classes."""
+        # A third of a second that importing hf_unet need not take.
+        from hf_unet.instances import grow_seeds, label_objects
+
         if self.seed_threshold is None:
             return label_objects(mask, self.min_area)
         evidence = self.evidence
@@ -183,6 +189,8 @@ class Segmentation:
         -------
         RGB image of the size of the input, its intensities stretched for display only.
         """
+        from hf_unet.display import displayed, draw_classes  # OpenCV, which only pictures take
+
         instances = self.instances if outlines else None
         return Image.fromarray(
             draw_classes(displayed(self.image), self._planes(), instances, opacity)

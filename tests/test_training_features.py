@@ -15,7 +15,8 @@ from test_training_loop import log_of, same_weights, settings_of
 
 from hf_unet import UNet
 from hf_unet.errors import ModelError
-from hf_unet.training.loop import halve, train
+from hf_unet.placement import set_precision
+from hf_unet.training.loop import train
 from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import SettingsError
 from hf_unet.training.starting import start_network
@@ -279,7 +280,7 @@ def test_a_variance_beyond_half_precision_is_kept() -> None:
     norm.running_var.fill_(1e6)  # half precision ends at 65504
     norm.weight.data.fill_(1e3)
     expected = network(images)
-    halve(network)
+    set_precision(network, torch.float16)
     state = network.state_dict()
     assert state["contracting.0.0.weight"].dtype == torch.float16
     assert torch.isfinite(state["contracting.0.1.running_var"]).all()

@@ -303,9 +303,8 @@ def _largest_matching(
 ) -> NDArray[np.intp]:
     """Column matched to each row, -1 for none."""
     # Above an IoU of 0.5 a match is unique; at 0.5 and below it is a matter of choice.
-    pairs = sparse.csr_array(
-        (np.ones(wanted.sum(), dtype=np.int8), (common.row[wanted], common.col[wanted])),
-        shape=common.shape,
-    )
+    # SciPy before 1.15 matches by indices of 32 bits alone.
+    rows, columns = (index[wanted].astype(np.int32) for index in (common.row, common.col))
+    pairs = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=common.shape)
     partner = maximum_bipartite_matching(pairs, perm_type="column")
     return np.asarray(partner, np.intp)

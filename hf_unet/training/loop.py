@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from hf_unet.model import UNet, crop
+from hf_unet.placement import set_precision
 from hf_unet.pretrained import Repository
 from hf_unet.training.datasets import check_split, find_pairs
 from hf_unet.training.draws import Draws
@@ -211,13 +212,6 @@ def freeze_norm(net: nn.Module) -> None:
             module.eval()
 
 
-def halve(net: nn.Module) -> None:
-    """Store convolutions in half precision; a variance of batch norm may lie above its range."""
-    for module in net.modules():
-        if not isinstance(module, nn.BatchNorm2d) and not any(module.children()):
-            module.half()
-
-
 def _share(batch: int, processes: int) -> int:
     """Tiles of a batch for each process."""
     if batch % processes:
@@ -320,7 +314,7 @@ def _finish(
         best = UNet.from_pretrained(output / "best", device=accelerator.device, **chosen)
         best.save_pretrained(output / "best")
     if settings.run.half:
-        halve(best)
+        set_precision(best, torch.float16)
         best.save_pretrained(output / "best")
         best = UNet.from_pretrained(output / "best", device=accelerator.device)
     measured = measure(
