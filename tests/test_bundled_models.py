@@ -11,6 +11,7 @@ from hf_unet import UNet
 from hf_unet.card import render_card
 from hf_unet.labels import read_labels
 from hf_unet.metrics import average_precision, dice_per_class
+from hf_unet.sample_tile import read_sample
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.evaluation import evaluate
 from hf_unet.training.settings import read_settings
@@ -43,12 +44,30 @@ def test_the_models_that_are_promised_are_bundled():
 def test_a_bundled_model_is_a_whole_repository(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "README.md", "config.json", "metrics.json", "model.safetensors", "settings.json",
+        "README.md", "config.json", "metrics.json", "model.safetensors", "sample.safetensors",
+        "settings.json",
     }  # fmt: skip
-    assert (folder / "model.safetensors").stat().st_size <= 16 * MEGABYTE
-    for name in names - {"model.safetensors"}:
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 16 * MEGABYTE
+    assert (folder / "sample.safetensors").stat().st_size < MEGABYTE / 2
+    for name in names - {"model.safetensors", "sample.safetensors"}:
         text = (folder / name).read_text("utf-8")
         assert not any(place in text for place in ("/work", "/home", "/tmp", "/root")), name
+
+
+@each
+def test_a_bundled_model_holds_what_it_says(folder):
+    model = UNet.from_pretrained(folder)
+    verification = model.verify()
+    assert verification.holds, verification.faults
+    assert verification.largest_difference < 1e-5 and verification.changed_pixels == 0
+
+
+@each
+def test_a_bundled_sample_shows_something_and_may_be_passed_on(folder):
+    sample = read_sample(folder)
+    shares = (sample.probabilities > 0.5).mean(axis=(1, 2))
+    assert shares[:2].min() > 0.1
+    assert sample.source.endswith(("CC0-1.0", "Apache-2.0"))
 
 
 @each
