@@ -1,31 +1,21 @@
 """A repository is what it says, or each thing that is not is named: sample, figures, card."""
 
 import copy
-import json
 import pickle
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hub_server import HubServer
-from safetensors.torch import load_file, save_file
-from small_networks import drawn, picture
-from whole_repositories import make_repository
+from small_networks import drawn
+from whole_repositories import change_weight, edit_card, edit_json, make_repository, stored
 
 from hf_unet import ModelError, UNet
-from hf_unet.card_differences import part_differences
 from hf_unet.card_parts import parts_of
 from hf_unet.claims import ROUNDED, ROUNDED_ON_GPU
-from hf_unet.cli import main
 from hf_unet.sample_tile import make_sample, write_sample
-from hf_unet.training.figures import figure_differences, figure_faults
-from hf_unet.training.settings import SettingsError
 from hf_unet.verification import Verification, verify_repository
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,24 +30,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def folder(original: tuple[Path, Path], tmp_path: Path) -> Path:
     """A copy of the repository, to be changed."""
     return Path(shutil.copytree(original[0], tmp_path / "net"))
-
-
-def edit_json(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def edit_card(folder: Path, old: str, new: str) -> None:
-    text = (folder / "README.md").read_text()
-    assert old in text
-    (folder / "README.md").write_text(text.replace(old, new, 1))
-
-
-def change_weight(folder: Path, difference: float) -> None:
-    weights = load_file(folder / "model.safetensors")
-    weights["contracting.0.0.weight"][0, 0, 0, 0] += difference
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 # --- what holds, and what does not ---------------------------------------------------------------
@@ -338,10 +310,6 @@ def test_coarser_arithmetic_may_lie_further_off(folder: Path) -> None:
 # --- on the Hub ----------------------------------------------------------------------------------
 
 
-def stored(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_a_repository_on_the_hub_by_name_and_revision(hub: HubServer, folder: Path) -> None:
     repository = hub.add("org/net")
     repository.put(stored(folder))
@@ -396,225 +364,3 @@ def test_a_repository_on_the_hub_without_a_sample(hub: HubServer, folder: Path) 
         "The model org/net holds no sample.safetensors, so whether this machine reproduces it "
         "could not be checked.",
     )
-
-
-# --- figures, measured again ---------------------------------------------------------------------
-
-
-def test_figures_measured_again_are_the_same(original: tuple[Path, Path]) -> None:
-    net, data = original
-    assert figure_faults(UNet.from_pretrained(net), data) == ()
-
-
-def test_a_figure_that_the_data_does_not_give_is_named(
-    folder: Path, original: tuple[Path, Path]
-) -> None:
-    def edit(metrics: dict[str, Any]) -> None:
-        metrics["validation"]["pixel_error"] += 0.002
-        metrics["validation"]["seg"] -= 0.001  # less than one object in a hundred
-        metrics["data"]["train_images"] = 600
-
-    edit_json(folder / "metrics.json", edit)
-    images, error = figure_faults(UNet.from_pretrained(folder), original[1])
-    assert images == "data.train_images is 600 in metrics.json, and 6 on this data."
-    assert re.fullmatch(
-        r"validation\.pixel_error is 0\.\d+ in metrics\.json, and 0\.\d+ on this data\.", error
-    )
-
-
-@pytest.mark.parametrize(
-    ("stored", "measured", "differs"),
-    [
-        ({"pixel_error": 0.03}, {"pixel_error": 0.03009}, False),
-        ({"pixel_error": 0.03}, {"pixel_error": 0.03011}, True),
-        ({"pixel_error": 0.03}, {}, True),
-        ({}, {"pixel_error": 0.03}, False),
-        ({"seg": 0.7}, {"seg": 0.7019}, False),
-        ({"seg": 0.7}, {"seg": 0.7021}, True),
-        ({"intervals": {"seg": [0.7, 0.8]}}, {"intervals": {"seg": [0.7, 0.8021]}}, True),
-        ({"intervals": {"seg": [0.7, 0.8]}}, {"intervals": {"seg": [0.7, 0.8019]}}, False),
-        ({"images": 60}, {"images": 61}, True),
-        ({"membranes": {"splits": 400}}, {"membranes": {"splits": 406}}, False),
-        ({"membranes": {"splits": 400}}, {"membranes": {"splits": 407}}, True),
-        ({"membranes": {"sections": 400}}, {"membranes": {"sections": 401}}, True),
-        ({"best": {"threshold": 0.5}}, {"best": {"threshold": 0.6}}, False),
-        ({"per_image": {"dice": {"a": None}}}, {"per_image": {"dice": {"a": None}}}, False),
-        ({"per_image": {"dice": {"a": None}}}, {"per_image": {"dice": {"a": 0.5}}}, True),
-        ({"per_image": {"convention": "so"}}, {"per_image": {"convention": "other"}}, False),
-        ({"pixel_error": 0.03}, {"pixel_error": float("nan")}, True),
-    ],
-    ids=str,
-)
-def test_what_rounding_explains_and_what_not(
-    stored: dict[str, Any], measured: dict[str, Any], differs: bool
-) -> None:
-    sentences = figure_differences({"validation": stored}, {"validation": measured})
-    assert len(sentences) == differs
-
-
-def test_on_a_gpu_figures_may_lie_ten_times_as_far_off() -> None:
-    was, now = ({"validation": {"pixel_error": value}} for value in (0.03, 0.0309))
-    assert figure_differences(was, now) and not figure_differences(was, now, coarser=10)
-
-
-def test_a_repository_without_settings_or_figures_says_so(
-    folder: Path, original: tuple[Path, Path]
-) -> None:
-    (folder / "settings.json").unlink()
-    with pytest.raises(SettingsError, match=r"holds no settings\.json .*--recipe"):
-        figure_faults(UNet.from_pretrained(folder), original[1])
-    settings = original[0] / "settings.json"
-    assert figure_faults(UNet.from_pretrained(folder), original[1], settings) == ()
-    (folder / "metrics.json").unlink()
-    with pytest.raises(ModelError, match=r"holds no metrics\.json"):
-        figure_faults(UNet.from_pretrained(folder), original[1], settings)
-
-
-# --- the lines of a part -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "right", "sentences"),
-    [
-        ("a 0.5", "a 0.5", []),
-        ("a 0.5  \n\nb", "a 0.5\nb", []),
-        ("a 1,234 b 5", "a 1,235 b 6", ["says 1,234 where metrics.json has 1,235.",
-                                        "says 5 where metrics.json has 6."]),
-        ("a 1e-7", "a 2e-7", ["says 1e-7 where metrics.json has 2e-7."]),
-        ("U373 0.5", "U374 0.5", ["says 'U373 0.5' where metrics.json has 'U374 0.5'."]),
-        ("a", "a\nb", ["lacks 'b', which metrics.json makes."]),
-        ("a\nb", "a", ["has 'b', which metrics.json does not make."]),
-        ("x\nb\nc", "y\nb 1\nc", ["says 'x' where metrics.json has 'y'."]),
-        (f"{'long ' * 40}dog {'end ' * 30}", f"{'long ' * 40}cat {'end ' * 30}",
-         [f"says '...{'long ' * 4}dog {'end ' * 9}...' where metrics.json has "
-          f"'...{'long ' * 4}cat {'end ' * 9}...'."]),
-    ],
-)  # fmt: skip
-def test_lines_are_compared_and_numbers_one_by_one(
-    given: str, right: str, sentences: list[str]
-) -> None:
-    found = part_differences("figures", given, right)
-    assert found == [f"The figures part of the card {one}" for one in sentences]
-
-
-# --- the command ---------------------------------------------------------------------------------
-
-
-def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def test_the_command_says_what_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("verify", folder, "--device", "cpu") == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "The sample is reproduced on cpu: probabilities differ by at most 0, and no pixel changes "
-        "its class.",
-        "The figures of metrics.json are of these weights.",
-        "The card shows the figures of metrics.json.",
-        "net holds what it says.",
-    ]
-
-
-def test_the_command_fails_where_something_differs_or_is_missing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    edit_card(folder, "Finds discs.", "Finds cells.")
-    (folder / "sample.safetensors").unlink()
-    assert run("verify", folder, "--device", "cpu") == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "The figures of metrics.json are of these weights."
-    assert lines[-1] == "2 things to look at."
-    (folder / "config.json").unlink()
-    assert run("verify", folder) == 1
-    captured = capsys.readouterr()
-    assert captured.out == "" and "holds no config.json" in captured.err
-
-
-def test_the_command_measures_again(
-    folder: Path, original: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = original[1]
-    assert run("verify", folder, "--data", data, "--device", "cpu") == 0
-    assert f"The figures are those that {data} gives." in capsys.readouterr().out
-    edit_json(folder / "metrics.json", lambda metrics: metrics["validation"].update(images=7))
-    recipe = original[0] / "settings.json"
-    assert run("verify", folder, "--data", data, "--recipe", recipe, "--device", "cpu") == 1
-    out = capsys.readouterr().out
-    assert "validation.images is 7 in metrics.json, and 2 on this data.\n1 thing to look" in out
-    assert run("verify", folder, "--data", folder, "--device", "cpu") == 1  # no images there
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_revision_and_a_recipe_without_data(
-    hub: HubServer, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    repository = hub.add("org/net")
-    repository.put(stored(folder))
-    repository.name_tag("v1", "main")
-    repository.put({"README.md": b"Just words."})
-    assert run("verify", "org/net", "--revision", "v1", "--device", "cpu") == 0
-    assert run("verify", "org/net", "--device", "cpu") == 1
-    assert capsys.readouterr().out.endswith("1 thing to look at.\n")
-    with pytest.raises(SystemExit) as caught:
-        run("verify", "org/net", "--recipe", "a.toml")
-    assert caught.value.code == 2
-
-
-def test_without_the_packages_of_training_only_figures_are_out_of_reach(folder: Path) -> None:
-    program = (
-        "import sys; sys.modules['accelerate'] = None; from hf_unet.cli import main; "
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", program, "verify", str(folder), "--device", "cpu"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stderr == ""
-    command += ["--data", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "To compute figures on data, the packages of training are needed, and accelerate is not "
-        'installed: pip install "hf-unet[train]".\n'
-    )
-
-
-@pytest.mark.data
-@pytest.mark.bundled
-def test_a_bundled_models_figures_are_computed_on_the_data(
-    shared_data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = shared_data / "ctc" / "PhC-C2DH-U373"
-    assert run("verify", ROOT / "models" / "phc-u373", "--data", data, "--device", "cpu") == 0
-    assert f"The figures are those that {data} gives." in capsys.readouterr().out
-
-
-# --- a sample by command -------------------------------------------------------------------------
-
-
-def sample_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    from runpy import run_path
-
-    script = run_path(str(ROOT / "train" / "sample.py"))["main"]
-    monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
-    status: int = script()
-    return status
-
-
-def test_a_model_gets_another_sample_and_an_old_one_its_digest(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from PIL import Image
-
-    image = folder.parent / "cells.png"
-    Image.fromarray(picture(60, 50)).save(image)
-    (folder / "sample.safetensors").unlink()
-    edit_json(folder / "metrics.json", lambda metrics: metrics.pop("weights_sha256"))
-    assert sample_command(monkeypatch, folder, "--image", image) == 1
-    assert "say where the image comes from" in capsys.readouterr().err
-    assert sample_command(monkeypatch, folder, "--image", image, "--source", "CC0") == 0
-    assert "kB in sample.safetensors of net" in capsys.readouterr().out
-    assert len(verify_repository(folder).faults) == 1  # the digest
-    assert sample_command(monkeypatch, folder, "--trust-figures") == 0
-    assert verify_repository(folder).holds
-    change_weight(folder, 0.5)
-    assert sample_command(monkeypatch, folder, "--trust-figures") == 1
-    assert "names other weights than these" in capsys.readouterr().err

@@ -1,9 +1,12 @@
 """A model repository that carries everything: card, figures and sample of a network not trained."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from discs import make_data
+from safetensors.torch import load_file, save_file
 from small_networks import drawn
 
 from hf_unet.model import load_network
@@ -44,3 +47,25 @@ def make_repository(folder: Path) -> tuple[Path, Path]:
     write_settings(net, settings)
     renew_sample(net)
     return net, data
+
+
+def edit_json(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def edit_card(folder: Path, old: str, new: str) -> None:
+    text = (folder / "README.md").read_text()
+    assert old in text
+    (folder / "README.md").write_text(text.replace(old, new, 1))
+
+
+def change_weight(folder: Path, difference: float) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["contracting.0.0.weight"][0, 0, 0, 0] += difference
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
