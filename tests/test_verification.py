@@ -238,7 +238,11 @@ def test_a_network_alone_is_told_what_is_missing(tmp_path: Path) -> None:
         ("metrics.json", b"[]", "metrics.json of net is damaged: it is no JSON object"),
         ("metrics.json", b"\xff", "metrics.json of net cannot be read as text"),
         ("metrics.json", b"{}", "cannot be compared with its figures. metrics.json lacks"),
-        ("metrics.json", b'{"data": 3, "training": 3, "validation": 3}', "metrics.json is damaged"),
+        (
+            "metrics.json",
+            b'{"data": 3, "training": 3, "validation": 3}',
+            "compared with its figures",
+        ),
         ("README.md", b"\xff", "README.md of net cannot be read as text"),
         ("README.md", b"---\na: [\n---\n", "header of the card is damaged"),
         ("README.md", b"---\na: " + b"[" * 5000 + b"\n---\n", "header of the card is damaged"),
