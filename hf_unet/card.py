@@ -10,6 +10,14 @@ from hf_unet.errors import ModelError
 
 HERE = Path(__file__).parent
 
+CARD = "README.md"
+
+METRICS = "metrics.json"
+"""The figures of a model repository."""
+
+KEPT_OUT = "kept out of training"
+"""The split by which our results are told from others in a card's model-index."""
+
 UNTRAINED = "No figures have been computed for this network: it was saved without metrics."
 
 
@@ -118,7 +126,7 @@ def _eval_results(metrics: Mapping[str, Any]) -> list[EvalResult]:
             task_type="image-segmentation",
             dataset_type="images",
             dataset_name=data["name"],
-            dataset_split="kept out of training",
+            dataset_split=KEPT_OUT,
             metric_type=kind,
             metric_name=title,
             metric_value=round(value, 6),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_unet import __version__, segment_command
+from hf_unet import __version__, segment_command, verify_command
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.terminal import say
 
@@ -84,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
             "segment",
             help="segment images, or make a result again",
             description=segment_command.segment.__doc__,
+        )
+    )
+    verify_command.add_arguments(
+        verbs.add_parser(
+            "verify",
+            help="say whether a model repository holds what it says",
+            description=verify_command.verify.__doc__,
         )
     )
     _add_check_masks(

@@ -27,6 +27,7 @@ from hf_unet.arguments import (
 )
 from hf_unet.averaging import average_over_symmetries
 from hf_unet.calibration import checked_calibration
+from hf_unet.claims import Verification, verify_network
 from hf_unet.colors import default_colors
 from hf_unet.errors import ImageError, ModelError
 from hf_unet.geometry import Geometry
@@ -142,6 +143,26 @@ class SegmentationNetwork(StoredNetwork):
         if test_time_averaging is not None:
             settings["test_time_averaging"] = test_time_averaging
         return Provenance(self.origin, settings, next(self.parameters()).device.type)
+
+    def verify(self) -> Verification:
+        """Check that the repository this network was loaded from is what it says.
+
+        Its sample is segmented again, its figures must be of these weights, and its card must
+        show them. See `hf_unet.verification.verify_repository`.
+
+        Raises
+        ------
+        ModelError
+            If the network was not loaded from a repository, or has been changed since.
+        """
+        repository = self.repository
+        if repository is None:
+            raise ModelError(
+                "There is nothing to verify this network by: it was not loaded from a model "
+                "repository, or its weights were changed since. Save it, load it with "
+                "from_pretrained and verify that."
+            )
+        return verify_network(self, repository)
 
     # --- images to masks -----------------------------------------------------------------------
 

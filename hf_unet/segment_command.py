@@ -101,7 +101,7 @@ def segment(chosen: argparse.Namespace) -> int:
     network = load_network(
         chosen.model,
         revision=chosen.revision,
-        device=_device(chosen.device),
+        device=usable_device(chosen.device),
         **dict(chosen.set or ()),
     )
     failed = 0
@@ -153,7 +153,7 @@ def _segment_again(chosen: argparse.Namespace) -> int:
                 record,
                 path,
                 model=chosen.model,
-                device=_device(chosen.device, record.device),
+                device=usable_device(chosen.device, record.device),
                 batch_size=chosen.batch_size,
                 progress=progress,
             )
@@ -241,7 +241,7 @@ def _refuse_same_stem(images: Iterable[Path]) -> None:
             )
 
 
-def _device(wanted: str, recorded: str | None = None) -> str:
+def usable_device(wanted: str, recorded: str | None = None) -> str:
     """The device asked for; for "auto" the one recorded, if it is here, else the fastest."""
     import torch
 

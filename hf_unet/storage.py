@@ -1,6 +1,7 @@
 """A network as it is kept: config.json, weights and card, in a folder or on the Hub."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from hf_unet.pretrained import (
     CONFIG,
     WEIGHTS,
     Repository,
+    kept,
     pinned,
     read_config,
     read_origin,
@@ -43,6 +45,7 @@ class StoredNetwork(
     """
 
     _loaded: tuple[Origin, int] | None = None
+    _repository: Repository | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -73,9 +76,18 @@ class StoredNetwork(
         tensors = self.state_dict(keep_vars=True).values()
         return sum(tensor._version for tensor in tensors if not tensor.is_inference())
 
+    @property
+    def repository(self) -> Repository | None:
+        """What `origin` names, to read more of its files; None where that is."""
+        return None if self.origin is None else self._repository
+
     def __getstate__(self) -> dict[str, Any]:
-        origin = self.origin
-        return self.__dict__ | {"_loaded": None if origin is None else (origin, 0)}
+        origin, repository = self.origin, self.repository
+        return self.__dict__ | {
+            "_loaded": None if origin is None else (origin, 0),
+            # A token is nothing to write into a file, nor to send to another process.
+            "_repository": None if repository is None else replace(repository, token=None),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -220,6 +232,7 @@ class StoredNetwork(
             raise ModelError(f"{said} {later}".rstrip()) from error
         read_weights(repository, model, place, precision)
         model._loaded = read_origin(repository), model._changes()
+        model._repository = kept(repository)
         return model.eval()
 
 

@@ -19,6 +19,7 @@ from discs import draw_discs, make_data
 from safetensors.torch import load_file
 
 from hf_unet import ImageError, LabelError, ModelError, UNet
+from hf_unet.sample_tile import DRAWN, read_sample
 from hf_unet.training import loop, run_folder
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.evaluation import evaluate
@@ -27,6 +28,7 @@ from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import DataSettings, Settings, SettingsError, settings_from
 from hf_unet.training.splits import hold_out
 from hf_unet.training.starting import start_network
+from hf_unet.verification import verify_repository
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -133,6 +135,7 @@ def test_a_run_folder_holds_all_of_it(finished: Path, data: Path) -> None:
         "model.safetensors",
         "metrics.json",
         "README.md",
+        "sample.safetensors",
         "settings.json",
     }
     split = json.loads((finished / "split.json").read_text())
@@ -153,6 +156,12 @@ def test_the_figures_are_those_of_the_best_checkpoint(finished: Path, data: Path
     assert (finished / "best" / "metrics.json").read_bytes() == (
         finished / "metrics.json"
     ).read_bytes()
+
+
+def test_a_run_ends_with_a_repository_that_holds_what_it_says(finished: Path) -> None:
+    verification = verify_repository(finished / "best")
+    assert verification.holds, verification.faults
+    assert read_sample(finished / "best").source == DRAWN
 
 
 def test_the_card_shows_the_figures(finished: Path) -> None:
@@ -509,7 +518,7 @@ def test_the_scripts_refuse_in_a_sentence(
     for name, arguments, words in (
         ("train", ["--recipe", "no.toml", "--data", "d"], r"no\.toml cannot be opened"),
         ("train", ["--resume", "--output", str(tmp_path), "--data", "d"], r"settings\.json cannot"),
-        ("evaluate", [str(tmp_path), "--data", "d"], r"settings\.json cannot be opened"),
+        ("evaluate", [str(tmp_path), "--data", "d"], r"holds no settings\.json .*--recipe"),
     ):
         main = run_path(str(ROOT / "train" / f"{name}.py"))["main"]
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
@@ -550,6 +559,7 @@ def test_evaluate_updates_figures_and_card(
     assert json.loads(capsys.readouterr().out) == metrics
     assert json.loads((model / "metrics.json").read_text()) == metrics
     assert "Finds discs." in (model / "README.md").read_text()
+    assert verify_repository(model).holds
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments[:-1], "--all"])
     assert main() == 0
     assert json.loads(capsys.readouterr().out)["validation"]["images"] == 8
@@ -591,6 +601,7 @@ def test_a_model_is_calibrated_and_nothing_else_of_it_changes(
     assert scores["images"] == 2 and scores["mean_difference"] < 0.1
     assert scores["measured"] == pytest.approx(figures["validation"]["per_image"]["dice"]["disc"])
     assert f"{scores['mean_difference']:.3f} for disc" in (model / "README.md").read_text()
+    assert verify_repository(model).holds  # the sample is made again, of the same drawing
     result = UNet.from_pretrained(model).segment(image)
     assert np.array_equal(result.mask, plain.mask) and result.expected_dice is not None
 

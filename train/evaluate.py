@@ -8,21 +8,19 @@ import json
 import sys
 from pathlib import Path
 
+from hf_unet.card import METRICS
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.model import load_network
-from hf_unet.training.datasets import find_pairs
-from hf_unet.training.hub_data import resolve_data
+from hf_unet.pretrained import Repository
+from hf_unet.training.figures import kept_out, settings_of
 from hf_unet.training.measuring import measure
 from hf_unet.training.run_folder import (
-    METRICS,
-    SETTINGS,
+    renew_sample,
     write_card,
     write_config,
     write_metrics,
     write_settings,
 )
-from hf_unet.training.settings import read_settings
-from hf_unet.training.splits import hold_out
 from hf_unet.training.tuning import tune
 
 
@@ -49,7 +47,9 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     parser.add_argument(
-        "--update", action="store_true", help="also write metrics.json and the card of MODEL"
+        "--update",
+        action="store_true",
+        help="also write metrics.json, the sample and the card of MODEL",
     )
     parser.add_argument(
         "--tune",
@@ -73,11 +73,9 @@ def main() -> int:
     if arguments.update and arguments.all:
         parser.error("a card shows figures of what was kept out of training: --update or --all")
     try:
-        settings = read_settings(arguments.recipe or folder / SETTINGS, arguments.set)
+        settings = settings_of(Repository(arguments.model), arguments.recipe, arguments.set)
         model = load_network(arguments.model, device=arguments.device)
-        pairs = find_pairs(resolve_data(arguments.data), settings.data, model.mask_classes)
-        split = hold_out(pairs, settings.data) if not arguments.all else None
-        scored = pairs if split is None else split.validation
+        scored, trained_on = kept_out(model, settings.data, arguments.data, every=arguments.all)
         if arguments.tune:
             chosen = tune(model, scored, settings.run.keep)
             model = load_network(arguments.model, device=arguments.device, **chosen)
@@ -86,7 +84,7 @@ def main() -> int:
             model,
             settings,
             scored,
-            train_images=len(split.train) if split else 0,
+            train_images=trained_on,
             calibrated=calibrated,
         )
         figures = measured.metrics
@@ -98,6 +96,7 @@ def main() -> int:
         if arguments.update:
             if calibrated:
                 write_config(folder, model)
+            renew_sample(folder)
             write_card(folder, metrics, folder.as_posix())
             write_metrics(folder, metrics)
             write_settings(folder, settings)

@@ -37,6 +37,7 @@ from hf_unet.training.run_folder import (
     find_checkpoint,
     machine_name,
     prepare_folder,
+    renew_sample,
     runs_before,
     save_checkpoint,
     write_card,
@@ -307,7 +308,7 @@ def _finish(
     accelerator: Accelerator,
     before: list[dict[str, Any]],
 ) -> None:
-    """Tune and score the best checkpoint on all that was kept out; write metrics and card."""
+    """Tune and score the best checkpoint on all that was kept out; write what is known of it."""
     best = UNet.from_pretrained(output / "best", device=accelerator.device)
     if settings.run.tune:
         chosen = tune(best, split.validation, settings.run.keep)
@@ -316,7 +317,8 @@ def _finish(
     if settings.run.half:
         set_precision(best, torch.float16)
         best.save_pretrained(output / "best")
-        best = UNet.from_pretrained(output / "best", device=accelerator.device)
+    # Loaded as it will be by others, so that its figures name the weights they are of.
+    best = UNet.from_pretrained(output / "best", device=accelerator.device)
     measured = measure(
         best,
         settings,
@@ -327,6 +329,7 @@ def _finish(
     if settings.run.tune:
         best.calibration = measured.calibration
         write_config(output / "best", best)
+    renew_sample(output / "best")
     metrics = measured.metrics | {
         "training": {
             "steps": progress.step,

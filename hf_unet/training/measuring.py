@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hf_unet import __version__
 from hf_unet.calibration import Calibration
+from hf_unet.claims import WEIGHTS_DIGEST
 from hf_unet.colors import rgb
 from hf_unet.display import displayed
 from hf_unet.judgement import Evaluation, Judgement
@@ -61,6 +62,7 @@ def measure(
     Parameters
     ----------
     model : SegmentationNetwork
+        As it was loaded, so that the figures name the weights they are of.
     settings : Settings
         Of its training; ``data``, ``card`` and ``run.membranes`` are used. With ``data.balance``
         the figures of dark, bright and coloured images alone stand below "looks".
@@ -73,6 +75,7 @@ def measure(
         measured if so, and for a network that is calibrated already.
     """
     classes = ", ".join(model.mask_classes)
+    origin = model.origin
     samples: list[Sample] = []
     estimates: list[Estimated] = []
     calibrating = calibrated or model.calibration is not None
@@ -97,6 +100,7 @@ def measure(
         validation["expected_dice"] = estimate_figures(model.mask_classes, estimates)
     metrics = {
         "hf_unet_version": __version__,
+        WEIGHTS_DIGEST: None if origin is None else origin.sha256,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "license": settings.card.license,
         "license_name": settings.card.license_name,

@@ -7,7 +7,8 @@ log.jsonl         a line for each validation
 curves.png        the same, drawn
 logs/             the same, for TensorBoard
 checkpoint/       what resuming needs
-best/, last/      model repositories on disk; best/ also holds metrics.json and a card of it
+best/, last/      model repositories on disk; best/ also holds metrics.json, a card of it and a
+                  sample to verify it by
 metrics.json      figures of best/ on all that was kept out
 samples.png       a few of those images, their truth, what best/ says of them, and its errors
 ================  ==========================================================================
@@ -25,17 +26,19 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from hf_unet.card import render_card
+from hf_unet.card import METRICS, render_card
+from hf_unet.errors import AbsentFileError
 from hf_unet.exports.files import write_whole
+from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.pretrained import CONFIG, Repository
+from hf_unet.sample_tile import made_again, make_sample, read_sample, write_sample
 from hf_unet.training.settings import Settings, SettingsError
 from hf_unet.training.splits import Split
 
 CHECKPOINT = "checkpoint"
 REPLACED = "checkpoint.old"
 LOG = "log.jsonl"
-METRICS = "metrics.json"
 SETTINGS = "settings.json"
 
 
@@ -122,6 +125,19 @@ def write_card(repository: Path, metrics: Mapping[str, Any], name: str) -> None:
 def write_config(repository: Path, network: SegmentationNetwork) -> None:
     """Write config.json of a model repository again, and leave its weights as they are stored."""
     write_whole(repository / CONFIG, network.config_text.encode())
+
+
+def renew_sample(repository: Path) -> None:
+    """Write the sample of a model repository on disk for its weights and config as they now are.
+
+    Of the image that it has, or else of a drawing.
+    """
+    network = load_network(repository)
+    try:
+        sample = made_again(read_sample(repository), network)
+    except AbsentFileError:
+        sample = make_sample(network)
+    write_sample(repository, sample)
 
 
 def write_settings(repository: Path, settings: Settings) -> None:
