@@ -31,7 +31,14 @@ PARTS = {
 }
 """What every Space needs besides its README and models, and what it is called there."""
 
-MODEL_FILES = ("config.json", "model.safetensors", "metrics.json", "settings.json", "README.md")
+MODEL_FILES = (
+    "config.json",
+    "model.safetensors",
+    "metrics.json",
+    "settings.json",
+    "README.md",
+    "picture.png",
+)
 
 LARGEST_SPACE = 1_000_000_000
 """Bytes of all files: the Hub's limit for the repository of a Space."""

@@ -8,7 +8,8 @@ import pytest
 import tifffile
 
 from hf_unet import UNet
-from hf_unet.card import render_card
+from hf_unet.card import card_of
+from hf_unet.card_parts import parts_of
 from hf_unet.labels import read_labels
 from hf_unet.metrics import average_precision, dice_per_class
 from hf_unet.training.datasets import find_pairs
@@ -43,20 +44,21 @@ def test_the_models_that_are_promised_are_bundled():
 def test_a_bundled_model_is_a_whole_repository(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "README.md", "config.json", "metrics.json", "model.safetensors", "settings.json",
+        "README.md", "config.json", "metrics.json", "model.safetensors", "picture.png",
+        "settings.json",
     }  # fmt: skip
     assert (folder / "model.safetensors").stat().st_size <= 16 * MEGABYTE
-    for name in names - {"model.safetensors"}:
+    assert (folder / "picture.png").stat().st_size <= 150_000
+    for name in names - {"model.safetensors", "picture.png"}:
         text = (folder / name).read_text("utf-8")
         assert not any(place in text for place in ("/work", "/home", "/tmp", "/root")), name
 
 
 @each
 def test_the_card_is_that_of_its_figures(folder):
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    card = render_card(config, metrics, repo_id=f"models/{folder.name}")
-    assert str(card).strip() == (folder / "README.md").read_text("utf-8").strip()
+    card = card_of(folder, repo_id=f"models/{folder.name}")
+    assert str(card) == (folder / "README.md").read_text("utf-8")
+    assert all(parts_of(str(card)).values())  # no part is left empty
 
 
 @each
