@@ -22,6 +22,11 @@ from hf_unet.errors import ModelError
 
 HERE = Path(__file__).parent
 
+CARD = "README.md"
+
+METRICS = "metrics.json"
+"""The figures of a model repository."""
+
 UNTRAINED = "No figures have been computed for this network: it was saved without metrics."
 
 TAGS = (
@@ -85,10 +90,9 @@ def render_card(
     >>> card.data.library_name
     'hf-unet'
     """
-    told: Mapping[str, Any] = {} if settings is None else settings.get("card", {})
     try:
-        fields = _untrained() if metrics is None else _measured(metrics, config, told)
-        card_data = _card_data(metrics, repo_id, told)
+        fields = _untrained() if metrics is None else _measured(metrics, config)
+        card_data = _card_data(metrics, repo_id)
         if parameters is None and metrics is not None:
             parameters = metrics["parameters"]
     except KeyError as error:
@@ -150,7 +154,7 @@ def card_of(
     image = repository / PICTURE
     return render_card(
         config,
-        _read(repository / "metrics.json") if metrics is None else metrics,
+        _read(repository / METRICS) if metrics is None else metrics,
         repo_id=repo_id,
         settings=_read(repository / "settings.json") if settings is None else settings,
         picture=picture_source(image) if image.is_file() else None,
@@ -169,9 +173,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def _card_data(
-    metrics: Mapping[str, Any] | None, repo_id: str, told: Mapping[str, Any]
-) -> ModelCardData:
+def _card_data(metrics: Mapping[str, Any] | None, repo_id: str) -> ModelCardData:
     about: dict[str, Any] = {}
     if metrics is not None:
         name = repo_id.rsplit("/", maxsplit=1)[-1]
@@ -184,7 +186,7 @@ def _card_data(
             "model_name": name,
             "eval_results": _eval_results(metrics),
         }
-        if grams := emitted_grams(metrics["training"], told):
+        if grams := emitted_grams(metrics):
             about["co2_eq_emissions"] = {
                 "emissions": round(grams, 3),
                 "source": "hours x watts x grams per kWh, as stated by the author",
@@ -242,15 +244,13 @@ def _untrained() -> dict[str, str]:
     }
 
 
-def _measured(
-    metrics: Mapping[str, Any], config: Mapping[str, Any], told: Mapping[str, Any]
-) -> dict[str, str]:
+def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     return {
         "summary": metrics["summary"],
         "data": data_text(metrics),
         "figures": figures_text(metrics, config),
         "training": course_text(metrics["training"]),
-        "energy": energy_text(metrics["training"], told),
+        "energy": energy_text(metrics),
         "limits": metrics["limits"],
     }
 

@@ -104,42 +104,44 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     )
 
 
-def energy_text(training: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+def energy_text(metrics: Mapping[str, Any]) -> str:
     """Hours and machine; energy and CO2 only where the recipe says what to reckon with.
 
     Parameters
     ----------
-    training : mapping
-        Of metrics.json.
-    card : mapping
-        Of settings.json: ``watts`` and ``grams_per_kwh``, 0 or absent where they are not known.
+    metrics : mapping
+        metrics.json: the course below "training", and below "assumed" ``watts`` and
+        ``grams_per_kwh``, 0 or absent where they are not known.
     """
+    training, assumed = metrics["training"], metrics.get("assumed", {})
     runs = [*training["before"], training]
     machines = ", ".join(dict.fromkeys(run["machine"] for run in runs))
     hours = sum(run["hours"] for run in runs)
     text = f"Training took {hours:.2f} hours on {machines}."
-    if not (watts := card.get("watts")):
+    if not (watts := assumed.get("watts")):
         return f"{text} {UNTOLD}"
-    energy = hours * watts / 1000
     text += (
-        f" At {watts:g} watts, as its author states, that is {energy:.3g} kWh: reckoned, not "
-        "measured, and without runs that led to nothing."
+        f" At {watts:g} watts, as its author states, that is {hours * watts / 1000:.3g} kWh: "
+        "reckoned, not measured, and without runs that led to nothing."
     )
-    if grams := emitted_grams(training, card):
-        text += f" At {card['grams_per_kwh']:g} g of CO2 for each kWh it is {grams:.3g} g of CO2."
+    if grams := emitted_grams(metrics):
+        each = assumed["grams_per_kwh"]
+        text += f" At {each:g} g of CO2 for each kWh it is {grams:.3g} g of CO2."
     return text
 
 
-def emitted_grams(training: Mapping[str, Any], card: Mapping[str, Any]) -> float | None:
+def emitted_grams(metrics: Mapping[str, Any]) -> float | None:
     """Grams of CO2 by the assumptions that the recipe states; None if it states none.
 
     Examples
     --------
     >>> two_hours = {"before": [{"hours": 1.5}], "hours": 0.5}
-    >>> emitted_grams(two_hours, {"watts": 500, "grams_per_kwh": 300})
+    >>> assumed = {"watts": 500, "grams_per_kwh": 300}
+    >>> emitted_grams({"training": two_hours, "assumed": assumed})
     300.0
     """
-    watts, grams = card.get("watts"), card.get("grams_per_kwh")
+    assumed, training = metrics.get("assumed", {}), metrics["training"]
+    watts, grams = assumed.get("watts"), assumed.get("grams_per_kwh")
     if not watts or not grams:
         return None
     hours = sum(run["hours"] for run in (*training["before"], training))

@@ -299,7 +299,7 @@ def test_energy_is_reckoned_only_from_what_is_stated() -> None:
     metrics = METRICS | {"training": METRICS["training"] | {"before": [before]}}
 
     def told(**card: float) -> tuple[str, dict[str, Any]]:
-        text = str(render_card(CONFIG, metrics, settings=SETTINGS | {"card": card}))
+        text = str(render_card(CONFIG, metrics | {"assumed": card}))
         return parts_of(text)["energy"], header_of(text)
 
     energy, header = told()

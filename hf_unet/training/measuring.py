@@ -101,6 +101,10 @@ def measure(
         "license": settings.card.license,
         "license_name": settings.card.license_name,
         "license_link": settings.card.license_link,
+        "assumed": {
+            "watts": settings.card.watts,
+            "grams_per_kwh": settings.card.grams_per_kwh,
+        },
         "summary": settings.card.summary
         or f"Segments {classes} in images of {model.in_channels} channel(s).",
         "limits": settings.card.limits,
