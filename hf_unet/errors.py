@@ -67,5 +67,9 @@ class ModelError(ValueError):
     """A model cannot be built, loaded, or applied to this input size."""
 
 
+class AbsentFileError(ModelError):
+    """A model repository that can be read does not hold a file."""
+
+
 class ResultError(ValueError):
     """A saved result cannot be made again, or a result cannot be saved."""

@@ -33,7 +33,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 
-from hf_unet.errors import ModelError
+from hf_unet.errors import AbsentFileError, ModelError
 from hf_unet.provenance import Origin, file_sha256
 
 CONFIG = constants.CONFIG_NAME
@@ -178,11 +178,11 @@ class Repository:
     def _lacks(self, filename: str, listing: list[str] | tuple[()]) -> ModelError:
         pickles = [name for name in listing if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
         if filename == WEIGHTS and pickles:
-            return ModelError(
+            return AbsentFileError(
                 f"The model {self.title} holds {pickles[0]} but no {WEIGHTS}. Pickled weights "
                 "can run code and are never loaded: ask its author for safetensors."
             )
-        return ModelError(
+        return AbsentFileError(
             f"The model {self.title} holds no {filename}, so it was not saved by this library "
             "or is incomplete. Save it again with save_pretrained, or download all its files."
         )
@@ -203,6 +203,12 @@ def pinned(repository: Repository) -> Repository:
     # The client's cache keeps the files of a commit in a folder of the commit's name.
     commit = repository.file(CONFIG).parent.name
     return replace(repository, revision=commit) if _is_commit(commit) else repository
+
+
+def kept(repository: Repository) -> Repository:
+    """The repository as it can be read later: from any folder, and not fetched again by force."""
+    name = os.path.abspath(repository.name) if repository.is_folder else repository.name
+    return replace(repository, name=name, force_download=False)
 
 
 def read_origin(repository: Repository) -> Origin:
