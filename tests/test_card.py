@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from figures import CONFIG, METRICS, SETTINGS
 from hub_server import HubServer
 from huggingface_hub import ModelCard
 from PIL import Image
@@ -20,65 +21,6 @@ from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 from hf_unet.training.run_folder import write_card, write_metrics
 from hf_unet.training.settings import LossSettings, OptimizerSettings, settings_from
-
-CONFIG = UNet(base_channels=1, classes=("background", "cell")).config
-
-METRICS: dict[str, Any] = {
-    "summary": "Finds cells in pictures.",
-    "license": "cc0-1.0",
-    "parameters": 1234567,
-    "limits": "Only cells.",
-    "data": {
-        "name": "Cells of 2018",
-        "terms": "CC0",
-        "citation": "A. Nobody, Cells",
-        "train_images": 41,
-        "validation_images": 9,
-    },
-    "training": {
-        "steps": 12000,
-        "batch": 2,
-        "init": None,
-        "before": [],
-        "hours": 1.239,
-        "machine": "two cores",
-        "precision": "bf16",
-        "best_step": 11000,
-    },
-    "overlap_tile": {
-        "height": 300,
-        "width": 400,
-        "tiles": 6,
-        "largest_difference": 3.4e-7,
-        "changed_pixels": 0,
-    },
-    "validation": {
-        "per_image": {
-            "dice": {"background": 0.99123456789, "cell": 0.87654},
-            "iou": {"background": 0.98, "cell": None},
-            "convention": "An empty class counts as 1",
-        },
-        "pooled": {
-            "dice": {"background": 0.9, "cell": 0.81},
-            "iou": {"background": 0.85, "cell": 0.71},
-            "convention": "Over all pixels",
-        },
-        "pixel_error": 0.0612,
-        "average_precision_50": 0.7777,
-    },
-}
-
-
-SETTINGS: dict[str, Any] = asdict(
-    settings_from(
-        {
-            "augmentation": {"warp": 0.5, "scale": [0.8, 1.25], "noise": 0.05, "flip": "both"},
-            "loss": {"w0": 10.0, "class_weights": [1, 2.5]},
-            "optimizer": {"name": "adamw", "warmup": 100, "cosine": True, "clip": 1, "ema": 0.99},
-            "run": {"batch": 2, "accumulate": 3, "output": 260, "keep": "average_precision"},
-        }
-    )
-)
 
 
 def header_of(card: str) -> dict[str, Any]:

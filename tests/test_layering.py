@@ -28,7 +28,7 @@ LAYERS = [
     {"claims"},
     {"judgement", "network"},
     {"model", "seams"},
-    {"reproduction", "training", "verification"},
+    {"onnx", "reproduction", "training", "verification"},
     {"segment_command", "terminal", "verify_command"},
     {"publishing"},
     {"cli"},
