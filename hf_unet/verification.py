@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hf_unet.model import load_network
+from hf_unet.sample_tile import read_sample
 
 
 @dataclass(frozen=True)
@@ -13,12 +16,15 @@ class Verification:
 
     holds: bool
     faults: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = ()
 
 
 def verify_repository(
     name: str | Path, revision: str | None = None, **options: Any
 ) -> Verification:
-    """Load a network."""
-    load_network(name, revision=revision, **options)
-    return Verification(holds=True, sentences=("The network can be loaded.",))
+    """Load a network, and segment its sample again."""
+    network = load_network(name, revision=revision, **options)
+    sample = read_sample(name)
+    again = network.segment(sample.image, sample.tile)
+    if np.abs(again.probabilities - sample.probabilities).max() <= 1e-4:
+        return Verification(holds=True)
+    return Verification(holds=False, faults=("The sample is not reproduced.",))

@@ -334,7 +334,7 @@ def test_the_hub_takes_the_card(hub: HubServer) -> None:
 def test_a_card_that_is_written_again_keeps_what_people_wrote(tmp_path: Path) -> None:
     UNet(base_channels=1).save_pretrained(tmp_path)
     settings = settings_from({})
-    write_card(tmp_path, METRICS, settings, "org/cells")
+    write_card(tmp_path, METRICS, "org/cells", settings)
     fresh = (tmp_path / "README.md").read_text("utf-8")
     assert fresh == str(
         card_of(
@@ -343,7 +343,7 @@ def test_a_card_that_is_written_again_keeps_what_people_wrote(tmp_path: Path) ->
     )
     words = "Ask Ann.\n\n<!-- hf-unet:data -->"
     (tmp_path / "README.md").write_text(fresh.replace("<!-- hf-unet:data -->", words), "utf-8")
-    write_card(tmp_path, METRICS | {"limits": "Only Ann's cells."}, settings, "org/cells")
+    write_card(tmp_path, METRICS | {"limits": "Only Ann's cells."}, "org/cells", settings)
     card = (tmp_path / "README.md").read_text("utf-8")
     assert words in card and parts_of(card)["limits"].startswith("## Limits\n\nOnly Ann's cells.")
 

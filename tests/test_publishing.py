@@ -24,7 +24,7 @@ from hf_unet.card_parts import parts_of
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 from hf_unet.publishing import Publication, PublishError, SampleImage, assemble, publish
-from hf_unet.sample_tile import read_sample
+from hf_unet.sample_tile import make_sample, read_sample, write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "train" / "publish.py"
@@ -170,6 +170,14 @@ def test_what_cannot_be_assembled(run: Path, tmp_path: Path) -> None:
     (run / "best" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(ModelError, match="truncated"):
         assemble(run, NET, tmp_path / "newer")
+
+
+def test_what_is_not_what_it_says_is_not_published(run: Path, model: UNet, tmp_path: Path) -> None:
+    write_sample(run / "best", make_sample(model))
+    assemble(run, NET, tmp_path / "cells")
+    train_on(run, model)  # and the sample is that of the weights before
+    with pytest.raises(PublishError, match="is not what it says. The sample is not reproduced"):
+        assemble(run, NET, tmp_path / "new")
 
 
 # --- the Hub -------------------------------------------------------------------------------------

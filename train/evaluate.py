@@ -98,7 +98,7 @@ def main() -> int:
         if arguments.update:
             if calibrated:
                 write_config(folder, model)
-            write_card(folder, metrics, settings, folder.as_posix())
+            write_card(folder, metrics, folder.as_posix(), settings)
             write_metrics(folder, metrics)
             write_settings(folder, settings)
         if arguments.output:

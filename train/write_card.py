@@ -14,8 +14,7 @@ from hf_unet.card_picture import write_picture
 from hf_unet.display import displayed
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.model import load_network
-from hf_unet.training.run_folder import METRICS, SETTINGS, write_card
-from hf_unet.training.settings import read_settings
+from hf_unet.training.run_folder import METRICS, write_card
 
 
 def main() -> int:
@@ -38,12 +37,11 @@ def main() -> int:
         parser.error("a picture goes on the card with its source: give --sample and --source")
     try:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        settings = read_settings(folder / SETTINGS)
         if arguments.sample is not None:
             result = load_network(folder).segment(arguments.sample)
             overlay = np.asarray(result.overlay())
             write_picture(folder, displayed(result.image), overlay, arguments.source)
-        write_card(folder, metrics, settings, arguments.name or folder.as_posix())
+        write_card(folder, metrics, arguments.name or folder.as_posix())
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -111,14 +111,17 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     write_whole(folder / METRICS, text.encode())
 
 
-def write_card(repository: Path, metrics: Mapping[str, Any], settings: Settings, name: str) -> None:
+def write_card(
+    repository: Path, metrics: Mapping[str, Any], name: str, settings: Settings | None = None
+) -> None:
     """Write README.md of a model repository on disk from what lies in it and its figures.
 
-    ``name`` is the one that the card's example loads the model by. What people wrote into an
-    older card, around its marked parts, stays.
+    ``name`` is the one that the card's example loads the model by; ``settings`` take the place of
+    those in the folder. What people wrote into an older card, around its marked parts, stays.
     """
     path = repository / "README.md"
-    card = str(card_of(repository, repo_id=name, metrics=metrics, settings=asdict(settings)))
+    told = None if settings is None else asdict(settings)
+    card = str(card_of(repository, repo_id=name, metrics=metrics, settings=told))
     if path.is_file() and parts_of(before := read_card(path)):
         card = merge_card(before, card)
     write_whole(path, card.encode())
