@@ -175,6 +175,32 @@ def test_whatever_is_written_around_a_part_stays(
     assert parts_of(merged) == {"limits": new.strip("\n")}
 
 
+keys = st.sampled_from(["tags", "license", "language", "base_model", "mine", "model-index"])
+values = st.sampled_from(
+    ["a", "[a, unet]", "\n- a\n- b", "\n  x: 1", "|\n  # text\n  more", "2020-01-02"]
+)
+gaps = st.sampled_from(["", "\n", "# a comment\n", "  \n# two\n\n"])
+
+
+@given(
+    lines=st.lists(st.tuples(gaps, keys, values), max_size=5, unique_by=lambda line: line[1]),
+    last=gaps,
+    body=st.text("ab\n #", max_size=20),
+)
+def test_merging_twice_is_merging_once_and_loses_no_key(
+    lines: list[tuple[str, str, str]], last: str, body: str
+) -> None:
+    header = "".join(f"{gap}{key}: {value}\n" for gap, key, value in lines) + last
+    merged = merge_card(f"---\n{header}---\n{body}", NEW)
+    assert merge_card(merged, NEW) == merged
+    old, new = yaml.safe_load(header) or {}, yaml.safe_load(merged.split("---\n")[1])
+    for key in old.keys() - {"tags", "license", "model-index"}:
+        assert new[key] == old[key]
+    assert new["license"] == "mit" and new["tags"][0] == "unet"
+    for gap, _, _ in lines:  # comments stay where they can
+        assert gap.strip() in merged
+
+
 # --- the header ----------------------------------------------------------------------------------
 
 

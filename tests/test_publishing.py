@@ -176,7 +176,7 @@ def test_what_is_not_what_it_says_is_not_published(run: Path, model: UNet, tmp_p
     write_sample(run / "best", make_sample(model))
     assemble(run, NET, tmp_path / "cells")
     train_on(run, model)  # and the sample is that of the weights before
-    with pytest.raises(PublishError, match="is not what it says. The sample is not reproduced"):
+    with pytest.raises(PublishError, match=r"is not what it says\. The sample is not reproduced"):
         assemble(run, NET, tmp_path / "new")
 
 

@@ -144,7 +144,7 @@ def _checked(api: HfApi, name: str, *, private: bool, create_pr: bool, tag: str 
             f"or set HF_TOKEN. {UNDONE}"
         )
     account: dict[str, Any] = api.whoami()
-    role = account.get("auth", {}).get("accessToken", {}).get("role")
+    role = (account.get("auth", {}).get("accessToken") or {}).get("role")
     if role == "read":
         raise PublishError(
             "Your token may only read. Make one with the role write at "
