@@ -300,6 +300,7 @@ def test_each_refusal_has_its_sentence_and_leaves_nothing(
     told = refusal(sent, name="other/cells")
     assert "The name other is not yours on the Hub: you may publish under tester, lab." in told
     assert "'a b/c' is no name for a repository" in refusal(sent, name="a b/c")
+    assert "'a tag' is no name for a tag." in refusal(sent, tag="a tag")
     assert "'cells' does not say whose it is" in refusal(sent, name="cells")
     for status, sentence in [
         (429, "The Hub has had too many requests"),

@@ -35,6 +35,8 @@ def refusal(name: str, error: BaseException) -> str:
     --------
     >>> refusal("org/net", ConnectionRefusedError())
     'The Hub cannot be reached. Try again when you are online.'
+    >>> refusal("org/net", OSError(28, "No space left on device"))
+    'A file on this machine cannot be read or written: No space left on device.'
     """
     if isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__  # the client says by it which file it was at
@@ -45,6 +47,8 @@ def refusal(name: str, error: BaseException) -> str:
         )
     if isinstance(error, OfflineModeIsEnabled):
         return "The Hub must not be asked: HF_HUB_OFFLINE is set. Unset it to publish."
+    if isinstance(error, OSError) and not isinstance(error, HTTPError | ConnectionError):
+        return f"A file on this machine cannot be read or written: {error.strerror or error}."
     if not isinstance(error, HfHubHTTPError):
         return "The Hub cannot be reached. Try again when you are online."
     status = error.response.status_code

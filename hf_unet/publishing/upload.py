@@ -138,6 +138,10 @@ def _checked(api: HfApi, name: str, *, private: bool, create_pr: bool, tag: str 
     owner, _, own_name = name.partition("/")
     if not own_name:
         raise PublishError(f"{name!r} does not say whose it is: write org/name. {UNDONE}")
+    if tag is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", tag, re.ASCII):
+        raise PublishError(
+            f"{tag!r} is no name for a tag. Use letters, digits, '-', '_' and '.'. {UNDONE}"
+        )
     if get_token() is None:
         raise PublishError(
             "You are not logged in to the Hub. Run `hf auth login` with a token that may write, "
