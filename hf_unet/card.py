@@ -246,11 +246,11 @@ def _untrained() -> dict[str, str]:
 
 def _measured(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "summary": metrics["summary"],
         "data": data_text(metrics),
         "figures": figures_text(metrics, config),
         "training": course_text(metrics["training"]),
         "energy": energy_text(metrics),
+        "summary": metrics["summary"],
         "limits": metrics["limits"],
     }
 
