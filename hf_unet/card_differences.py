@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from hf_unet.card import KEPT_OUT, METRICS, render_card
+from hf_unet.card import METRICS, render_card
+from hf_unet.card_header import KEPT_OUT
 from hf_unet.card_parts import parts_of
 from hf_unet.errors import ModelError
 

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from hf_unet.colors import PALETTE, rgb
 from hf_unet.metrics.confusion import INVENTED, MISSED, MISTAKEN, RIGHT
@@ -64,6 +65,29 @@ def displayed(image: NDArray[Any], window: tuple[float, float] | None = None) ->
     scale = 255 / (high - low) if high > low else 0.0
     shades = np.clip((channels - low) * scale, 0, 255).round()
     return np.ascontiguousarray(np.stack([shades.astype(np.uint8)[i] for i in order], axis=-1))
+
+
+def fitted(picture: NDArray[np.uint8], side: int) -> Image.Image:
+    """Shrink a picture, so that every pixel counts, or enlarge it, each pixel seen as a square.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8 array
+    side : int
+        Pixels that the longer side takes at most; it is enlarged by a whole factor.
+
+    Examples
+    --------
+    >>> fitted(np.zeros((20, 10, 3), np.uint8), 50).size
+    (20, 40)
+    """
+    image = Image.fromarray(picture)
+    longest = max(image.size)
+    if longest > side:
+        width, height = (max(1, length * side // longest) for length in image.size)
+        return image.resize((width, height), Image.Resampling.BOX)
+    times = side // longest
+    return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
 
 
 def draw_classes(

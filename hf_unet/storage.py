@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
 from safetensors.torch import save
 from torch import nn
 
@@ -14,6 +15,7 @@ from hf_unet.card import render_card
 from hf_unet.configs import advice, arguments_of, class_named, parameters_of
 from hf_unet.errors import ModelError
 from hf_unet.exports.files import write_whole
+from hf_unet.hub_commits import commit_folder
 from hf_unet.placement import checked_device, checked_dtype
 from hf_unet.pretrained import (
     CONFIG,
@@ -140,6 +142,75 @@ class StoredNetwork(
             return None
         name = repo_id or folder.resolve().name
         return self.push_to_hub(name, model_card_kwargs=options, **push_to_hub_kwargs)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        config: Any = None,
+        commit_message: str = "Push a network of hf-unet",
+        private: bool | None = None,
+        token: str | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+        allow_patterns: list[str] | str | None = None,
+        ignore_patterns: list[str] | str | None = None,
+        delete_patterns: list[str] | str | None = None,
+        model_card_kwargs: dict[str, Any] | None = None,
+    ) -> str:
+        """Upload config.json, model.safetensors and a card in one commit.
+
+        A card that is there already keeps all that people wrote: its marked parts and the keys of
+        its header that are generated are written anew, see `hf_unet.card_parts.merge_card`. Other
+        files stay as they are, also such as tell of the weights before.
+
+        Parameters
+        ----------
+        repo_id : str
+            ``org/name``, or a name of one's own; it is made if there is none.
+        config : None
+            The config is what the network was made with; nothing else can be given.
+        commit_message : str
+        private : bool, optional
+            Whether a repository that is made is private. None: as the organisation has it.
+        token : str, optional
+            None: that of ``hf auth login``.
+        branch : str, optional
+            One that is there, or ``refs/pr/1`` for an open pull request. None: main.
+        create_pr : bool, optional
+            Open a pull request in place of moving the branch.
+        allow_patterns, ignore_patterns, delete_patterns
+            As `huggingface_hub.HfApi.upload_folder` takes them.
+        model_card_kwargs : dict, optional
+            What `hf_unet.card.render_card` can fill into the card.
+
+        Returns
+        -------
+        The address of the commit on the Hub.
+
+        Raises
+        ------
+        ModelError
+            If the card on the Hub cannot be merged, for instance because a mark in it is damaged;
+            nothing is uploaded then.
+        """
+        api = HfApi(token=token)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with TemporaryDirectory() as scratch:
+            card = {"repo_id": repo_id} | (model_card_kwargs or {})
+            self.save_pretrained(scratch, config=config, model_card_kwargs=card)
+            upload = commit_folder(
+                api,
+                repo_id,
+                Path(scratch),
+                commit_message,
+                revision=branch,
+                create_pr=bool(create_pr),
+                allow=allow_patterns,
+                ignore=ignore_patterns,
+                delete=delete_patterns,
+            )
+        return upload.info
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """Card of this network; `hf_unet.card.render_card` says what can be filled in."""

@@ -6,6 +6,7 @@ earlier one held and this one does not is taken off the Space.
 """
 
 import argparse
+import json
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from httpx2 import HTTPError
 from huggingface_hub import HfApi, SpaceCard, SpaceHardware, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -36,8 +38,9 @@ MODEL_FILES = (
     "model.safetensors",
     "metrics.json",
     "settings.json",
-    "sample.safetensors",
     "README.md",
+    "picture.png",
+    "sample.safetensors",
 )
 
 LARGEST_SPACE = 1_000_000_000
@@ -100,7 +103,20 @@ def licence_of(folder: Path) -> str | None:
     return str(licence) if licence else None
 
 
-def render_readme(models: Sequence[Model], preloaded: Sequence[str] = ()) -> str:
+def choose_folder(folder: Path) -> Model:
+    """The network of any folder, to send along: its card must name its terms."""
+    licence = licence_of(folder)
+    if licence in (None, "unknown"):
+        raise DeployError(
+            f"The card of {folder.name} names no licence, so it may not be passed on. Name it by "
+            "[card] license in the recipe, or in README.md."
+        )
+    return Model(folder, str(licence))
+
+
+def render_readme(
+    models: Sequence[Model], preloaded: Sequence[str] = (), linked: Sequence[str] = ()
+) -> str:
     """The Space's README: our header and words, and the networks with their terms.
 
     Parameters
@@ -110,11 +126,15 @@ def render_readme(models: Sequence[Model], preloaded: Sequence[str] = ()) -> str
     preloaded
         Models on the Hub, ``org/name`` or ``org/name@COMMIT``, that the Space fetches when it is
         built; visitors wait for none of them.
+    linked
+        Models on the Hub that go along: their pages name the Space.
     """
     card = SpaceCard.load(ROOT / "spaces" / "README.md")
+    if linked:
+        card.data["models"] = list(linked)
     if preloaded:
         wanted = [preload(name) for name in preloaded]
-        card.data["models"] = [repository for repository, _ in wanted]
+        card.data["models"] = [*linked, *(repository for repository, _ in wanted)]
         card.data["preload_from_hub"] = [
             f"{repository} config.json,model.safetensors {commit}".strip()
             for repository, commit in wanted
@@ -136,9 +156,22 @@ def preload(name: str) -> tuple[str, str]:
 
 
 def assemble(
-    folder: Path, models: Sequence[str] | None = None, preloaded: Sequence[str] = ()
+    folder: Path,
+    models: Sequence[str] | None = None,
+    preloaded: Sequence[str] = (),
+    *,
+    published: Path | None = None,
+    repository: str | None = None,
 ) -> list[Path]:
     """Write the Space into a folder that is new or empty.
+
+    Parameters
+    ----------
+    folder, models, preloaded
+        As `choose_models` and `render_readme` take them.
+    published, repository
+        The folder of a model in place of the bundled ones, and its name on the Hub. Its sample
+        becomes an example.
 
     Returns
     -------
@@ -146,8 +179,11 @@ def assemble(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DeployError(f"{folder} is there already. Name a folder that is new or empty.")
-    chosen = choose_models(models)
-    readme = render_readme(chosen, preloaded)
+    if published is None:
+        chosen, linked = choose_models(models), []
+    else:
+        chosen, linked = [choose_folder(published)], [repository] if repository else []
+    readme = render_readme(chosen, preloaded, linked)
     folder.mkdir(parents=True, exist_ok=True)
     for part, name in PARTS.items():
         source, target = ROOT / part, folder / name
@@ -161,6 +197,8 @@ def assemble(
         for name in MODEL_FILES:
             if (model.folder / name).is_file():
                 shutil.copyfile(model.folder / name, target / name)
+    if published is not None:
+        add_example(folder / "examples", published)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     size = sum((folder / file).stat().st_size for file in files)
@@ -170,6 +208,38 @@ def assemble(
             f"{LARGEST_SPACE / 1e6:,.0f} MB. Name fewer models."
         )
     return files
+
+
+def add_example(examples: Path, model: Path) -> None:
+    """Let the page open with the sample of a model: an image that is published with it anyway."""
+    import tifffile
+
+    from hf_unet.sample_tile import SAMPLE, read_sample
+
+    if not (model / SAMPLE).is_file():
+        return
+    sample = read_sample(model)
+    name = f"{model.name}_sample.tif"
+    pixels = np.moveaxis(np.asarray(sample.image), 0, -1)
+    grey = pixels.shape[-1] == 1
+    if not grey and pixels.shape[-1] != 3:
+        return  # no file that everything shows
+    tifffile.imwrite(
+        examples / name,
+        pixels[..., 0] if grey else pixels,
+        photometric="minisblack" if grey else "rgb",
+    )
+    about = {
+        "label": f"Sample of {model.name}",
+        "image": name,
+        "model": model.name,
+        "licence": "see the source",
+        "source": sample.source,
+    }
+    # A text of JSON is one of TOML, too.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in about.items()]
+    with (examples / "examples.toml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", "[[example]]", *lines, ""]))
 
 
 # --- the Hub --------------------------------------------------------------------------------------
@@ -221,7 +291,7 @@ def upload(folder: Path, name: str, *, public: bool = False, hardware: str | Non
         ) from error
     except HfHubHTTPError as error:
         raise DeployError(_refusal(name, error)) from error
-    except (HTTPError, OSError) as error:
+    except (HTTPError, OSError, RuntimeError) as error:  # the last of an upload amid the files
         raise DeployError(
             "The Hub cannot be reached from here, so nothing was deployed, or only in part. Try "
             "again when you are online."

@@ -8,7 +8,8 @@ import pytest
 import tifffile
 
 from hf_unet import UNet
-from hf_unet.card import render_card
+from hf_unet.card import card_of
+from hf_unet.card_parts import parts_of
 from hf_unet.labels import read_labels
 from hf_unet.metrics import average_precision, dice_per_class
 from hf_unet.sample_tile import read_sample
@@ -42,12 +43,13 @@ def test_the_models_that_are_promised_are_bundled():
 def test_a_bundled_model_is_a_whole_repository(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "README.md", "config.json", "metrics.json", "model.safetensors", "sample.safetensors",
-        "settings.json",
+        "README.md", "config.json", "metrics.json", "model.safetensors", "picture.png",
+        "sample.safetensors", "settings.json",
     }  # fmt: skip
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 16 * MEGABYTE
     assert (folder / "sample.safetensors").stat().st_size < MEGABYTE / 2
-    for name in names - {"model.safetensors", "sample.safetensors"}:
+    assert (folder / "picture.png").stat().st_size <= 150_000
+    for name in names - {"model.safetensors", "picture.png", "sample.safetensors"}:
         text = (folder / name).read_text("utf-8")
         assert not any(place in text for place in ("/work", "/home", "/tmp", "/root")), name
 
@@ -70,10 +72,9 @@ def test_a_bundled_sample_shows_something_and_may_be_passed_on(folder):
 
 @each
 def test_the_card_is_that_of_its_figures(folder):
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    card = render_card(config, metrics, repo_id=f"models/{folder.name}")
-    assert str(card).strip() == (folder / "README.md").read_text("utf-8").strip()
+    card = card_of(folder, repo_id=f"models/{folder.name}")
+    assert str(card) == (folder / "README.md").read_text("utf-8")
+    assert all(parts_of(str(card)).values())  # no part is left empty
 
 
 @each

@@ -1,61 +1,26 @@
 """The model card: its figures are metrics.json's, its header is what the Hub reads."""
 
 import copy
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from figures import CONFIG, METRICS, SETTINGS
+from hub_server import HubServer
+from huggingface_hub import ModelCard
+from PIL import Image
 
-from hf_unet.card import UNTRAINED, render_card, template
+from hf_unet.card import UNTRAINED, card_of, render_card, template
+from hf_unet.card_parts import parts_of
+from hf_unet.card_picture import LARGEST_FILE, draw_picture, write_picture
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
-
-CONFIG = UNet(base_channels=1, classes=("background", "cell")).config
-
-METRICS: dict[str, Any] = {
-    "summary": "Finds cells in pictures.",
-    "license": "cc0-1.0",
-    "parameters": 1234567,
-    "limits": "Only cells.",
-    "data": {
-        "name": "Cells of 2018",
-        "terms": "CC0",
-        "citation": "A. Nobody, Cells",
-        "train_images": 41,
-        "validation_images": 9,
-    },
-    "training": {
-        "steps": 12000,
-        "batch": 2,
-        "init": None,
-        "before": [],
-        "hours": 1.239,
-        "machine": "two cores",
-        "precision": "bf16",
-        "best_step": 11000,
-    },
-    "overlap_tile": {
-        "height": 300,
-        "width": 400,
-        "tiles": 6,
-        "largest_difference": 3.4e-7,
-        "changed_pixels": 0,
-    },
-    "validation": {
-        "per_image": {
-            "dice": {"background": 0.99123456789, "cell": 0.87654},
-            "iou": {"background": 0.98, "cell": None},
-            "convention": "An empty class counts as 1",
-        },
-        "pooled": {
-            "dice": {"background": 0.9, "cell": 0.81},
-            "iou": {"background": 0.85, "cell": 0.71},
-            "convention": "Over all pixels",
-        },
-        "pixel_error": 0.0612,
-        "average_precision_50": 0.7777,
-    },
-}
+from hf_unet.training.run_folder import write_card, write_metrics
+from hf_unet.training.settings import LossSettings, OptimizerSettings, settings_from
 
 
 def header_of(card: str) -> dict[str, Any]:
@@ -90,7 +55,8 @@ def test_every_figure_is_computed() -> None:
 def test_the_card_says_where_the_weights_started() -> None:
     training = METRICS["training"] | {"init": "org/before"}
     card = str(render_card(CONFIG, METRICS | {"training": training}, repo_id="org/cells"))
-    assert "From the weights of org/before: 12,000 steps" in card
+    link = "[org/before](https://huggingface.co/org/before)"
+    assert f"From the weights of {link}: 12,000 steps" in card
     earlier = METRICS["training"] | {"steps": 700, "hours": 0.5}
     chain = METRICS | {"training": training | {"before": [earlier]}}
     card = str(render_card(CONFIG, chain, repo_id="org/cells"))
@@ -240,8 +206,146 @@ def test_figures_by_look_are_shown_where_images_look_unlike() -> None:
 
 
 def test_no_figure_is_typed_into_the_template() -> None:
-    body = template().split("## What it was given")[1].split("## Paper")[0]
+    body = template().split("## What it was trained on")[1].split("## Paper")[0]
     assert not any(letter.isdigit() for letter in body)
+
+
+def test_settings_are_a_table() -> None:
+    parts = parts_of(str(render_card(CONFIG, METRICS, settings=SETTINGS)))
+    for words in (
+        "| loss | weighted cross entropy, boundary weights with w0 = 10 and sigma = 5 pixels; "
+        "classes weighted by 1, 2.5 |",
+        "| optimizer | AdamW, learning rate 0.001, weight decay 0, 100 steps of warm-up, cosine, "
+        "gradients clipped at a norm of 1, mean of the weights with a decay of 0.99 |",
+        "| tiles | 6 a step, each decides 260 x 260 pixels |",
+        "50% of the tiles bent (elastic deformation, sigma 10 pixels), turned, scaled by 0.8 to "
+        "1.25; flips: both; brightness 0.1; contrast 0.2; noise 0.05 |",
+        "| checkpoint | the best by average precision of those after every 500 steps |",
+    ):
+        assert words in parts["settings"], words
+    paper = SETTINGS | {"optimizer": asdict(OptimizerSettings()), "loss": asdict(LossSettings())}
+    table = parts_of(str(render_card(CONFIG, METRICS, settings=paper)))["settings"]
+    assert "SGD, learning rate 0.001, momentum 0.99, weight decay 0, constant rate |" in table
+    assert "classes weighted by 1 / frequency |" in table
+    assert parts_of(str(render_card(CONFIG, METRICS)))["settings"] == ""
+
+
+def test_a_missing_setting_is_named() -> None:
+    settings = SETTINGS | {"run": {"batch": 1}}
+    with pytest.raises(ModelError, match=r"settings\.json lacks 'accumulate'"):
+        render_card(CONFIG, METRICS, settings=settings)
+
+
+def test_energy_is_reckoned_only_from_what_is_stated() -> None:
+    before = METRICS["training"] | {"hours": 0.761, "machine": "a laptop"}
+    metrics = METRICS | {"training": METRICS["training"] | {"before": [before]}}
+
+    def told(**card: float) -> tuple[str, dict[str, Any]]:
+        text = str(render_card(CONFIG, metrics | {"assumed": card}))
+        return parts_of(text)["energy"], header_of(text)
+
+    energy, header = told()
+    assert "Training took 2.00 hours on a laptop, two cores. Only the time was" in energy
+    assert " kWh: reckoned" not in energy and "co2_eq_emissions" not in header
+    energy, header = told(watts=150.0)
+    assert "At 150 watts, as its author states, that is 0.3 kWh: reckoned" in energy
+    assert "CO2" not in energy and "co2_eq_emissions" not in header
+    energy, header = told(watts=150.0, grams_per_kwh=400.0)
+    assert "At 400 g of CO2 for each kWh it is 120 g of CO2." in energy
+    assert header["co2_eq_emissions"]["emissions"] == 120.0
+    assert header["co2_eq_emissions"]["hardware_used"] == "two cores"
+
+
+def test_data_and_base_model_on_the_hub_are_named_in_the_header() -> None:
+    data = METRICS["data"] | {"repositories": ["org/images", "org/more"]}
+    training = METRICS["training"] | {"init": "org/before"}
+    link = {"license": "other", "license_name": "ours", "license_link": "https://a.b/terms"}
+    card = str(render_card(CONFIG, METRICS | {"data": data, "training": training} | link))
+    header = header_of(card)
+    assert header["datasets"] == ["org/images", "org/more"]
+    assert header["base_model"] == "org/before"
+    assert (header["license_name"], header["license_link"]) == ("ours", "https://a.b/terms")
+    assert header["model-index"][0]["results"][0]["dataset"]["type"] == "org/images"
+    parts = parts_of(card)
+    assert "Cells of 2018 ([org/images](https://huggingface.co/datasets/org/images), " in card
+    assert "- Licence of the model: [ours](https://a.b/terms)." in parts["data"]
+    folder = METRICS["training"] | {"init": "best"}  # of a folder only its name is known
+    header = header_of(str(render_card(CONFIG, METRICS | {"training": folder})))
+    assert not {"base_model", "datasets"} & set(header)
+
+
+def test_base_model_is_that_of_the_first_run() -> None:
+    first = METRICS["training"] | {"init": "org/before"}
+    training = METRICS["training"] | {"init": "best", "before": [first]}
+    card = str(render_card(CONFIG, METRICS | {"training": training}))
+    assert header_of(card)["base_model"] == "org/before"
+    assert "From the weights of [org/before](https://huggingface.co/org/before): In 2 runs" in card
+
+
+def test_the_picture_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    UNet(base_channels=1).save_pretrained(tmp_path / "net")
+    folder = tmp_path / "net"
+    write_metrics(folder, METRICS)
+    assert parts_of(str(card_of(folder, repo_id="org/cells")))["picture"] == ""
+    black = np.zeros((64, 48, 3), np.uint8)
+    write_picture(folder, black, black + 255, "drawn by Ann")
+    card = str(card_of(folder, repo_id="org/cells"))
+    assert "](picture.png)\n\nLeft an image" in card and "The image: drawn by Ann." in card
+    with Image.open(folder / "picture.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape == (448, 336 + 8 + 336, 3)  # seven times as large
+    assert pixels[:, :336].max() == 0 and pixels[:, 344:].min() == 255
+    (folder / "picture.png").write_bytes(b"no picture")
+    with pytest.raises(ModelError, match=r"picture\.png cannot be read"):
+        card_of(folder, repo_id="org/cells")
+
+
+def test_a_grainy_picture_is_made_small_enough() -> None:
+    grain = np.random.default_rng(0).integers(0, 256, (700, 500, 3), np.uint8)
+    content = draw_picture(grain, grain, "drawn")
+    assert len(content) <= LARGEST_FILE
+    with Image.open(BytesIO(content)) as picture:
+        assert picture.height < 480
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "settings.json"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    UNet(base_channels=1).save_pretrained(tmp_path / "net")
+    for content in ("{", "[]"):
+        (tmp_path / "net" / name).write_text(content)
+        with pytest.raises(ModelError, match=f"{name} is"):
+            card_of(tmp_path / "net", repo_id="org/cells")
+    (tmp_path / "net" / "config.json").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=r"net holds no config\.json"):
+        card_of(tmp_path / "net", repo_id="org/cells")
+
+
+def test_the_hub_takes_the_card(hub: HubServer) -> None:
+    card = render_card(CONFIG, METRICS, repo_id="org/cells", settings=SETTINGS, picture="drawn")
+    card.validate()
+    assert len(hub.seen("POST", "/api/validate-yaml")) == 1
+    again = ModelCard(str(card))
+    assert str(again) == str(card)
+    assert again.data.eval_results is not None
+    values = {one.metric_name: one.metric_value for one in again.data.eval_results}
+    assert values["Dice (cell, per image)"] == METRICS["validation"]["per_image"]["dice"]["cell"]
+
+
+def test_a_card_that_is_written_again_keeps_what_people_wrote(tmp_path: Path) -> None:
+    UNet(base_channels=1).save_pretrained(tmp_path)
+    settings = settings_from({})
+    write_card(tmp_path, METRICS, "org/cells", settings)
+    fresh = (tmp_path / "README.md").read_text("utf-8")
+    assert fresh == str(
+        card_of(
+            tmp_path, repo_id="org/cells", metrics=METRICS, settings=SETTINGS | asdict(settings)
+        )
+    )
+    words = "Ask Ann.\n\n<!-- hf-unet:data -->"
+    (tmp_path / "README.md").write_text(fresh.replace("<!-- hf-unet:data -->", words), "utf-8")
+    write_card(tmp_path, METRICS | {"limits": "Only Ann's cells."}, "org/cells", settings)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert words in card and parts_of(card)["limits"].startswith("## Limits\n\nOnly Ann's cells.")
 
 
 def test_the_networks_own_card_is_saved() -> None:

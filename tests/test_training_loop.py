@@ -19,6 +19,7 @@ from discs import draw_discs, make_data
 from safetensors.torch import load_file
 
 from hf_unet import ImageError, LabelError, ModelError, UNet
+from hf_unet.card import card_of
 from hf_unet.sample_tile import DRAWN, read_sample
 from hf_unet.training import loop, run_folder
 from hf_unet.training.datasets import find_pairs
@@ -170,10 +171,11 @@ def test_the_card_shows_the_figures(finished: Path) -> None:
     assert f"{metrics['validation']['per_image']['dice']['disc']:.4f}" in card
     assert f"{metrics['validation']['pixel_error']:.4f}" in card
     assert f"{metrics['parameters']:,}" in card
-    assert "Trained on 6 images of: Discs" in card
+    assert "6 images of: Discs. 2 more were kept out of training." in card
     assert "license: cc0-1.0" in card and "Finds discs." in card and "Discs only." in card
     assert "No figures" not in card
     assert str(finished.parent) not in card
+    assert card == str(card_of(finished / "best", repo_id=f"path/to/{finished.name}"))
 
 
 def test_a_card_of_no_words_says_unknown(data: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def main() -> int:
             if calibrated:
                 write_config(folder, model)
             renew_sample(folder)
-            write_card(folder, metrics, folder.as_posix())
+            write_card(folder, metrics, folder.as_posix(), settings)
             write_metrics(folder, metrics)
             write_settings(folder, settings)
         if arguments.output:

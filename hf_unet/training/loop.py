@@ -350,4 +350,4 @@ def _finish(
     write_metrics(output, metrics)
     write_metrics(output / "best", metrics)
     write_settings(output / "best", settings)
-    write_card(output / "best", metrics, f"path/to/{output.resolve().name}")
+    write_card(output / "best", metrics, f"path/to/{output.resolve().name}", settings)

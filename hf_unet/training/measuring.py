@@ -104,6 +104,11 @@ def measure(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "license": settings.card.license,
         "license_name": settings.card.license_name,
+        "license_link": settings.card.license_link,
+        "assumed": {
+            "watts": settings.card.watts,
+            "grams_per_kwh": settings.card.grams_per_kwh,
+        },
         "summary": settings.card.summary
         or f"Segments {classes} in images of {model.in_channels} channel(s).",
         "limits": settings.card.limits,
@@ -111,6 +116,7 @@ def measure(
             "name": settings.data.name or UNKNOWN,
             "terms": settings.data.terms or UNKNOWN,
             "citation": settings.data.citation or UNKNOWN,
+            "repositories": list(settings.data.repositories),
             "train_images": train_images,
             "validation_images": len(pairs),
         },

@@ -19,14 +19,15 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from hf_unet.card import METRICS, render_card
+from hf_unet.card import METRICS, card_of
+from hf_unet.card_parts import merge_card, parts_of, read_card
 from hf_unet.errors import AbsentFileError
 from hf_unet.exports.files import write_whole
 from hf_unet.model import load_network
@@ -113,13 +114,20 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     write_whole(folder / METRICS, text.encode())
 
 
-def write_card(repository: Path, metrics: Mapping[str, Any], name: str) -> None:
-    """Write README.md of a model repository on disk from its config.json and its figures.
+def write_card(
+    repository: Path, metrics: Mapping[str, Any], name: str, settings: Settings | None = None
+) -> None:
+    """Write README.md of a model repository on disk from what lies in it and its figures.
 
-    ``name`` is the one that the card's example loads the model by.
+    ``name`` is the one that the card's example loads the model by; ``settings`` take the place of
+    those in the folder. What people wrote into an older card, around its marked parts, stays.
     """
-    config = json.loads((repository / CONFIG).read_text(encoding="utf-8"))
-    render_card(config, metrics, repo_id=name).save(repository / "README.md")
+    path = repository / "README.md"
+    told = None if settings is None else asdict(settings)
+    card = str(card_of(repository, repo_id=name, metrics=metrics, settings=told))
+    if path.is_file() and parts_of(before := read_card(path)):
+        card = merge_card(before, card)
+    write_whole(path, card.encode())
 
 
 def write_config(repository: Path, network: SegmentationNetwork) -> None:
@@ -164,7 +172,8 @@ def runs_before(init: str) -> list[dict[str, Any]]:
     kept = ("steps", "best_step", "batch", "hours", "machine", "precision")
     try:
         training = json.loads(path.read_text(encoding="utf-8"))["training"]
-        return [*training["before"], {key: training[key] for key in kept}]
+        last = {key: training[key] for key in kept} | {"init": training.get("init")}
+        return [*training["before"], last]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"The {METRICS} of run.init = {path.parent.name} does not say how it was trained. "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from hf_unet.display import CONFUSION_COLORS, Color, draw_classes, draw_confusion
+from hf_unet.display import CONFUSION_COLORS, Color, draw_classes, draw_confusion, fitted
 from hf_unet.exports.files import write_whole
 from hf_unet.metrics.confusion import class_confusion, confusion_map
 from hf_unet.training.reports import ReportError
@@ -83,7 +83,7 @@ def draw_samples(samples: Sequence[Sample], output: Path, *, side: int = 320) ->
     """
     if not samples:
         raise ReportError("There is no image to draw. Give at least one.")
-    rows = [[_fitted(picture, side) for picture in _pictures(sample)] for sample in samples]
+    rows = [[fitted(picture, side) for picture in _pictures(sample)] for sample in samples]
     cell = max(NARROWEST, *(row[0].width for row in rows))
     width = GAP + len(COLUMNS) * (cell + GAP)
     # By name, so that a class of several images is explained once.
@@ -123,17 +123,6 @@ def _pictures(sample: Sample) -> list[NDArray[np.uint8]]:
         draw_classes(image, list(zip(prediction, sample.colors, strict=True)), None, OPACITY),
         draw_confusion(image // 2, errors),
     ]
-
-
-def _fitted(picture: NDArray[np.uint8], side: int) -> Image.Image:
-    """Shrink, so that every pixel counts, or enlarge, so that every pixel is seen as a square."""
-    image = Image.fromarray(picture)
-    longest = max(image.size)
-    if longest > side:
-        width, height = (max(1, length * side // longest) for length in image.size)
-        return image.resize((width, height), Image.Resampling.BOX)
-    times = side // longest
-    return image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
 
 
 def _caption(sample: Sample) -> str:

@@ -47,6 +47,8 @@ class DataSettings:
     turns the pixels where instances touch into background. ``border`` is the width in pixels of
     the border class of a network that has one. ``offset`` is how far the labels lie below and to
     the right of what they mark, in pixels (negative: above, to the left): a flip leaves them there.
+    ``repositories`` names the dataset repositories on the Hub that hold these images, if any do:
+    the model's card links to them.
     """
 
     layout: str = ""
@@ -70,6 +72,7 @@ class DataSettings:
     terms: str = ""
     citation: str = ""
     name: str = ""
+    repositories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "holdout_every")
@@ -80,6 +83,11 @@ class DataSettings:
                 f"data.fold is 0 .. data.folds - 1, of at least two folds, not fold {self.fold} "
                 f"of {self.folds}."
             )
+        for name in self.repositories:
+            if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
+                raise SettingsError(
+                    f"data.repositories names datasets on the Hub as user/name, not {name!r}."
+                )
         if self.holdout and not self.group:
             raise SettingsError("data.holdout names groups: say by data.group what a group is.")
         try:
@@ -227,13 +235,22 @@ class CardSettings:
     """What the model card says that cannot be computed.
 
     ``license`` is an identifier that the Hub knows ("cc0-1.0"), or "other" with a
-    ``license_name`` of your own. ``summary`` says what the model is for, ``limits`` where it fails.
+    ``license_name`` of your own and the address of its text, ``license_link``. ``summary`` says
+    what the model is for, ``limits`` where it fails. ``watts``, what the machine drew, and
+    ``grams_per_kwh``, the CO2 of a kWh there, let the card reckon energy and CO2 from the hours;
+    0: not known.
     """
 
     license: str = "unknown"
     license_name: str = ""
+    license_link: str = ""
     summary: str = ""
     limits: str = "Unknown: measure it on your own images before you rely on it."
+    watts: float = 0.0
+    grams_per_kwh: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "watts", "grams_per_kwh")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def metadata(text: str) -> dict[str, Any]:
 def card_of(commit: Commit) -> dict[str, Any]:
     """Metadata of a commit's README.md."""
     readme = commit.files.get("README.md")
-    return metadata(readme.content.decode()) if readme else {}
+    return metadata(readme.content.decode(errors="replace")) if readme else {}
 
 
 def tags_of(card: dict[str, Any], commit: Commit) -> list[str]:
