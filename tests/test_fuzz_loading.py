@@ -2,7 +2,7 @@
 
 Each case follows from its number alone. A normal run takes a few thousand; many more by
 
-    FUZZ_LOADING=100000 pytest tests/test_fuzz_loading.py --timeout=0
+    FUZZ_LOADING=100000 pytest tests/test_fuzz_loading.py
 """
 
 import json
@@ -26,6 +26,9 @@ from hf_unet.model import UNet
 
 CASES = int(os.environ.get("FUZZ_LOADING", "1200"))
 """Of configs, and as many of weights."""
+
+PATIENCE = max(300, CASES // 2)
+"""Seconds for each test, which has half of them; a case takes a hundredth."""
 
 GROWTH = 64 * 2**20
 """Bytes of memory that all cases together may take at most, beyond what the process had."""
@@ -323,7 +326,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("kind", ["values", "bytes"])
 def test_damaged_configs(sound: list[Case], tmp_path: Path, kind: str) -> None:
     def check(number: int) -> bool:
@@ -340,7 +343,7 @@ def test_damaged_configs(sound: list[Case], tmp_path: Path, kind: str) -> None:
     assert 0.01 * cases < good < 0.7 * cases  # neither everything nor nothing is damaged
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("kind", ["header", "bytes"])
 def test_damaged_weights(sound: list[Case], tmp_path: Path, kind: str) -> None:
     def check(number: int) -> bool:

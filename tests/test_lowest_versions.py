@@ -23,7 +23,7 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-AS_TESTED = ("torch", "pytest", "pytest-timeout", "pandas")
+AS_TESTED = ("torch", "hypothesis", "pandas", "pytest", "pytest-timeout")
 """Of the versions in constraints.txt: torch, and what only tests need."""
 
 TESTS = (
