@@ -43,21 +43,34 @@ def course_text(training: Mapping[str, Any]) -> str:
         If a run does not say how long it was, and on what; its argument is the name.
     """
     runs = [*training["before"], training]
-    courses = [
-        f"{run['steps']:,} steps of {run['batch']} tiles in {run['hours']:.2f} hours on "
-        f"{run['machine']}, {run['precision']} precision"
-        for run in runs
-    ]
-    start = f"From the weights of {_link(base)}: " if (base := first_weights(training)) else ""
-    if len(runs) > 1:
-        hours = sum(run["hours"] for run in runs)
-        start += (
-            f"In {len(runs)} runs, each from the weights of the one before, {hours:.2f} hours: "
+    base = first_weights(training)
+    text = f"From the weights of {_link(base)}. " if base else ""
+    if len(runs) == 1:
+        text += (
+            f"{training['steps']:,} steps of {training['batch']} tiles in "
+            f"{training['hours']:.2f} hours on {training['machine']}, {training['precision']} "
+            "precision. "
         )
+    else:
+        hours = sum(run["hours"] for run in runs)
+        text += f"{len(runs)} runs, each from the weights of the one before, {hours:.2f} hours:\n\n"
+        text += "\n".join(
+            [
+                "| run | steps | tiles a step | hours | machine | precision |",
+                "|---|---|---|---|---|---|",
+                *(
+                    f"| {number} | {run['steps']:,} | {run['batch']} | {run['hours']:.2f} "
+                    f"| {run['machine']} | {run['precision']} |"
+                    for number, run in enumerate(runs, start=1)
+                ),
+                "",
+                "",
+            ]
+        )
+    last = " of the last run" if len(runs) > 1 else ""
     return (
-        f"{start}{'; then '.join(courses)}. The checkpoint is that of step "
-        f"{training['best_step']:,}. `settings.json` holds every setting"
-        f"{' of the last run' if len(runs) > 1 else ''}."
+        f"{text}The checkpoint is that of step {training['best_step']:,}{last}. `settings.json` "
+        f"holds every setting{last}."
     )
 
 

@@ -56,12 +56,19 @@ def test_the_card_says_where_the_weights_started() -> None:
     training = METRICS["training"] | {"init": "org/before"}
     card = str(render_card(CONFIG, METRICS | {"training": training}, repo_id="org/cells"))
     link = "[org/before](https://huggingface.co/org/before)"
-    assert f"From the weights of {link}: 12,000 steps" in card
+    assert f"From the weights of {link}. 12,000 steps of 2 tiles in 1.24 hours" in card
     earlier = METRICS["training"] | {"steps": 700, "hours": 0.5}
     chain = METRICS | {"training": training | {"before": [earlier]}}
-    card = str(render_card(CONFIG, chain, repo_id="org/cells"))
-    assert "In 2 runs, each from the weights of the one before, 1.74 hours: 700 steps" in card
-    assert "then 12,000 steps" in card and "every setting of the last run" in card
+    course = parts_of(str(render_card(CONFIG, chain, repo_id="org/cells")))["training"]
+    assert course.endswith(
+        "2 runs, each from the weights of the one before, 1.74 hours:\n\n"
+        "| run | steps | tiles a step | hours | machine | precision |\n"
+        "|---|---|---|---|---|---|\n"
+        "| 1 | 700 | 2 | 0.50 | two cores | bf16 |\n"
+        "| 2 | 12,000 | 2 | 1.24 | two cores | bf16 |\n\n"
+        "The checkpoint is that of step 11,000 of the last run. `settings.json` holds every "
+        "setting of the last run."
+    )
 
 
 def test_the_header_has_a_model_index() -> None:
@@ -279,7 +286,7 @@ def test_base_model_is_that_of_the_first_run() -> None:
     training = METRICS["training"] | {"init": "best", "before": [first]}
     card = str(render_card(CONFIG, METRICS | {"training": training}))
     assert header_of(card)["base_model"] == "org/before"
-    assert "From the weights of [org/before](https://huggingface.co/org/before): In 2 runs" in card
+    assert "From the weights of [org/before](https://huggingface.co/org/before). 2 runs" in card
 
 
 def test_the_picture_is_shown_where_there_is_one(tmp_path: Path) -> None:
