@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_unet.errors import ModelError
 from hf_unet.segmenter import Segmenter
 from hf_unet.storage import StoredNetwork
 
@@ -85,12 +84,3 @@ class SegmentationNetwork(StoredNetwork, Segmenter):
         else:
             return super()._free_pixels()
         return max(1, free // 2 // self.activation_bytes_per_pixel)
-
-    def _check_input(self, images: Tensor) -> None:
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ModelError(
-                f"The network takes a batch of shape (N, {self.in_channels}, H, W), "
-                f"not {tuple(images.shape)}."
-            )
-        for side in images.shape[-2:]:
-            self.output_size(side)

@@ -294,6 +294,16 @@ class Segmenter:
         side = _positive("tile is a side in whole pixels", tile)
         return plan_tiles(height, width, self.geometry, side)
 
+    def _check_input(self, images: Any) -> None:
+        """Raise `ModelError` if an array or tensor is no batch that the network takes."""
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ModelError(
+                f"The network takes a batch of shape (N, {self.in_channels}, H, W), "
+                f"not {tuple(images.shape)}."
+            )
+        for side in images.shape[-2:]:
+            self.output_size(side)
+
     def _free_pixels(self) -> int:
         """Pixels of input that free memory holds, at half of it."""
         return max(1, CPU_MEMORY // 2 // self.activation_bytes_per_pixel)

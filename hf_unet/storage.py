@@ -74,7 +74,8 @@ class StoredNetwork(
 
     def __getstate__(self) -> dict[str, Any]:
         origin = self.origin
-        return self.__dict__ | {"_loaded": None if origin is None else (origin, 0)}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return state | {"_loaded": None if origin is None else (origin, 0)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -182,22 +183,42 @@ class StoredNetwork(
         )
         config = read_config(repository)
         repository = pinned(repository)
-        network = class_named(config, _loadable(cls), repository.title)
-        arguments = arguments_of(network, config, repository.title) | changed
-        if unknown := sorted(set(changed) - set(parameters_of(network))):
-            raise ModelError(f"{network.__name__} has no argument {unknown[0]!r}.")
-        try:
-            with torch.device("meta"):  # no weights are drawn that would only be replaced
-                model = network(**arguments)
-        except ModelError as error:
-            source = "the arguments given" if changed else f"its {CONFIG}"
-            raise ModelError(
-                f"The model {repository.title} cannot be built from {source}: {error}"
-            ) from error
+        model = cls.from_config(config, repository.title, **changed)
         weights = read_weights(repository, model.state_dict(), device)
         model.load_state_dict(weights, strict=True, assign=True)
         model._loaded = read_origin(repository), model._changes()
         return model.eval()
+
+    @classmethod
+    def from_config(
+        cls: type[Network], config: dict[str, Any], title: str, **changed: Any
+    ) -> Network:
+        """A network without weights, on torch's device "meta": all that its config says of it.
+
+        Parameters
+        ----------
+        config : dict
+            What config.json holds.
+        title : str
+            Whose config it is, for errors.
+        **changed
+            As `from_pretrained` takes them.
+
+        Raises
+        ------
+        ModelError
+            If the config, or what was changed, makes no network.
+        """
+        network = class_named(config, _loadable(cls), title)
+        arguments = arguments_of(network, config, title) | changed
+        if unknown := sorted(set(changed) - set(parameters_of(network))):
+            raise ModelError(f"{network.__name__} has no argument {unknown[0]!r}.")
+        try:
+            with torch.device("meta"):  # no weights are drawn that would only be replaced
+                return network(**arguments)
+        except ModelError as error:
+            source = "the arguments given" if changed else f"its {CONFIG}"
+            raise ModelError(f"The model {title} cannot be built from {source}: {error}") from error
 
 
 def _loadable(wanted: type[Network]) -> list[type[Network]]:

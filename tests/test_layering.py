@@ -26,7 +26,9 @@ LAYERS = [
     {"model", "seams"},
     {"onnx"},
     {"reproduction", "training"},
-    {"segment_command", "terminal"},
+    {"terminal"},
+    {"segment_command"},
+    {"export_command"},
     {"cli"},
     {"demo"},
 ]

@@ -1,0 +1,9 @@
+"""A network as one ONNX file: written, checked against PyTorch, and segmenting without it.
+
+The modules of this folder import the library of the same name as ``import onnx``.
+"""
+
+from hf_unet.onnx.export import OnnxExport, export_onnx
+from hf_unet.onnx.network import OnnxNetwork
+
+__all__ = ["OnnxExport", "OnnxNetwork", "export_onnx"]
