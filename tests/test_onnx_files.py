@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "later config": (
         lambda path: change_config(path, vote=3, hf_unet_version="9.1.0"),
-        "holds 'vote', which this version of hf-unet does not know; it was written by version 9.1",
+        "holds 'vote', which this version of hf-unet does not know",
     ),
     "unknown class": (lambda path: change_config(path, model_class="VNet"), "is of class 'VNet'"),
     "impossible value": (lambda path: change_config(path, depth=99), "depth is a whole number"),
@@ -245,6 +245,18 @@ def test_a_missing_package_is_a_sentence_with_the_command(
         OnnxNetwork.from_pretrained("net.onnx")
     else:
         assert refusal("net.onnx") == sentence
+
+
+def test_an_onnxscript_too_old_for_pytorch_is_a_sentence(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_9'")
+
+    monkeypatch.setattr("torch.onnx.export", missing)
+    with pytest.raises(ModelError, match=r"another onnxscript than the one installed: `pip inst"):
+        export_onnx(drawn(), "new.onnx")
+    assert not Path("new.onnx").exists()
 
 
 def test_without_the_extra_the_rest_works() -> None:

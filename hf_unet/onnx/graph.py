@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from hf_unet.errors import ModelError
 from hf_unet.geometry import Geometry
 from hf_unet.model import Convolutions
 from hf_unet.network import SegmentationNetwork
@@ -37,6 +38,11 @@ def draw_graph(network: SegmentationNetwork) -> "onnx.ModelProto":
         From ``images``, (batch, in_channels, height, width) float32, to ``probabilities``,
         (batch, len(classes), height', width') float32. Sides are free as far as the network
         accepts them; the graph itself does not check them.
+
+    Raises
+    ------
+    ModelError
+        If the packages installed do not go together.
     """
     for module in network.modules():
         if isinstance(module, Convolutions):
@@ -47,16 +53,22 @@ def draw_graph(network: SegmentationNetwork) -> "onnx.ModelProto":
     dims = {0: Dim("batch"), 2: _accepted("rows", geometry), 3: _accepted("columns", geometry)}
     with torch.no_grad(), _without_advice():
         program = torch.export.export(_Probabilities(network), (images,), dynamic_shapes=(dims,))
-        drawn: Any = torch.onnx.export(
-            program,
-            (images,),
-            dynamo=True,
-            external_data=False,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=OPSET,
-            verbose=False,
-        )
+        try:
+            drawn: Any = torch.onnx.export(
+                program,
+                (images,),
+                dynamo=True,
+                external_data=False,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except ImportError as error:
+            raise ModelError(
+                f"PyTorch {torch.__version__} needs another onnxscript than the one installed: "
+                "`pip install --upgrade onnxscript`."
+            ) from error
     proto: onnx.ModelProto = drawn.model_proto
     _tidy(proto, type(network).__name__)
     _name_sides(proto, padded=geometry.lost == 0)
