@@ -40,6 +40,8 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1  # the layers of a U-Net wait for each other
+        # Threads that wait in a loop for the next layer gain nothing here, and slow down the rest.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = ERRORS_ONLY
         self._title = title
         try:
