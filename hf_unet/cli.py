@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_unet import __version__, segment_command, verify_command
+from hf_unet import __version__, export_command, segment_command, verify_command
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.terminal import say
 
@@ -91,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
             "verify",
             help="say whether a model repository holds what it says",
             description=verify_command.verify.__doc__,
+        )
+    )
+    export_command.add_arguments(
+        verbs.add_parser(
+            "export",
+            help="write a network as one ONNX file",
+            description=export_command.export.__doc__,
         )
     )
     _add_check_masks(

@@ -240,6 +240,16 @@ def load_network(name: str | Path, **options: Any) -> SegmentationNetwork:
     return SegmentationNetwork.from_pretrained(name, **options)
 
 
+def network_without_weights(
+    config: dict[str, Any], title: str, **changed: Any
+) -> SegmentationNetwork:
+    """What a config.json says of a network, of whichever class of this library it names.
+
+    Takes what `hf_unet.storage.StoredNetwork.from_config` takes, and raises what it raises.
+    """
+    return SegmentationNetwork.from_config(config, title, **changed)
+
+
 def best_device() -> str:
     """The fastest device here: "cuda", "mps" or "cpu"."""
     if torch.cuda.is_available():
@@ -303,6 +313,16 @@ class Convolutions(nn.Sequential):
             else:
                 x = layer(x)
         return x
+
+    def fold(self) -> None:
+        """Fold batch norm for good: what is left are convolutions and ReLUs, fit for export."""
+        for index in reversed(range(len(self))):
+            if isinstance(norm := self[index], nn.BatchNorm2d):
+                convolution = cast(nn.Conv2d, self[index - 1])
+                folded = _folded(convolution, norm)
+                convolution.weight, convolution.bias = (nn.Parameter(part) for part in folded)
+                del self[index]
+        self._foldable = False
 
 
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,9 @@
-"""What every network of this library has in common: what it says of itself, and segmenting.
+"""What every network of this library is: a module of PyTorch that is stored, and that segments.
 
 A network class says what it does to an image's size (`geometry`) and scores a batch (`forward`);
 it gets the rest from here, and nothing outside asks which network it is.
 """
 
-import operator
-from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,134 +11,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_unet.arguments import (
-    class_names,
-    color_texts,
-    one_of,
-    pixels,
-    probabilities,
-    probability,
-    true_or_false,
-    whole,
-)
-from hf_unet.averaging import average_over_symmetries
-from hf_unet.calibration import checked_calibration
 from hf_unet.claims import Verification, verify_network
-from hf_unet.colors import default_colors
-from hf_unet.errors import ImageError, ModelError
-from hf_unet.geometry import Geometry
-from hf_unet.images import NORMALIZATIONS, ScienceImage, match_channels, normalize, read_image
-from hf_unet.masks import decide, names_of_mask
-from hf_unet.provenance import Provenance
-from hf_unet.segmentation import Segmentation
+from hf_unet.errors import ModelError
+from hf_unet.segmenter import Segmenter
 from hf_unet.storage import StoredNetwork
-from hf_unet.tiles import Progress, TilePlan, balanced_side, plan_tiles, run_tiles
-
-LARGEST_CPU_TILE = 768
-"""Beyond this side a CPU slows down: activations leave its caches."""
-
-LARGEST_GPU_TILE = 2048
-
-LARGEST_DEPTH = 1000
-"""Of seeds, in pixels: no object is as deep."""
 
 
-class SegmentationNetwork(StoredNetwork):
+class SegmentationNetwork(StoredNetwork, Segmenter):
     """Base of the networks: images of any size to masks.
 
-    A subclass takes these arguments and its own, keeps each in an attribute of the same name
-    (together they are ``config.json``), and defines `geometry`, `activation_bytes_per_pixel` and
-    ``forward``. See `hf_unet.UNet` for what the arguments mean.
+    A subclass takes the arguments of `Segmenter` and its own, keeps each in an attribute of the
+    same name (together they are ``config.json``), and defines `geometry`,
+    `activation_bytes_per_pixel` and ``forward``. See `hf_unet.UNet` for what the arguments mean.
     """
 
-    def __init__(
-        self,
-        *,
-        in_channels: int,
-        classes: Sequence[str],
-        multilabel: bool,
-        normalization: str,
-        thresholds: Sequence[float] | None,
-        colors: Sequence[str] | None,
-        min_area: int,
-        border: bool,
-        seed_threshold: float | None,
-        seed_depth: float,
-        seed_area: int,
-        test_time_averaging: bool,
-        calibration: Sequence[Sequence[float] | None] | None,
-    ) -> None:
-        super().__init__()
-        self.in_channels = whole("in_channels", in_channels, at_least=1, at_most=4096)
-        self.classes = class_names(classes)
-        self.multilabel = true_or_false("multilabel", multilabel)
-        self.normalization = one_of("normalization", normalization, NORMALIZATIONS)
-        self.min_area = whole("min_area", min_area, at_least=0)
-        self.border = true_or_false("border", border)
-        if border and (multilabel or len(classes) != 3):
-            raise ModelError(
-                "A network with border has three classes that exclude each other: background, "
-                "object and the border of objects."
-            )
-        self.seed_threshold = (
-            None if seed_threshold is None else probability("seed_threshold", seed_threshold)
-        )
-        self.seed_depth = pixels("seed_depth", seed_depth, LARGEST_DEPTH)
-        self.seed_area = whole("seed_area", seed_area, at_least=0)
-        self.test_time_averaging = true_or_false("test_time_averaging", test_time_averaging)
-        if thresholds is not None and not multilabel and len(self.mask_classes) > 2:
-            raise ModelError("thresholds suit networks of one or two classes, or multi-label ones.")
-        count = len(self.classes) if multilabel else 1
-        self.thresholds = None if thresholds is None else probabilities(thresholds, count)
-        self.colors = None if colors is None else color_texts(colors, len(self.mask_classes))
-        self.calibration = checked_calibration(calibration, len(self.mask_classes))
-
-    # --- what a network says of itself ---------------------------------------------------------
+    def __init__(self, **arguments: Any) -> None:
+        StoredNetwork.__init__(self)
+        Segmenter.__init__(self, **arguments)
 
     @property
-    @abstractmethod
-    def geometry(self) -> Geometry:
-        """Margin, grid and accepted sizes."""
-
-    @property
-    @abstractmethod
-    def activation_bytes_per_pixel(self) -> int:
-        """Memory that inference takes for each pixel of input, a safe estimate."""
-
-    @property
-    def margin(self) -> int:
-        """Context lost on each side, in pixels: 92 for the paper's network."""
-        return self.geometry.margin
-
-    def output_size(self, side: int) -> int:
-        """Side of the output for an input of ``side`` pixels; `ModelError` if that does not fit."""
-        return self.geometry.output_size(side)
-
-    def input_size(self, output: int) -> int:
-        """Smallest side of an input whose output holds ``output`` pixels, each with its margin."""
-        return self.geometry.input_size(output)
-
-    @property
-    def mask_classes(self) -> tuple[str, ...]:
-        """Names of the values of a mask, or of its planes: see `names_of_mask`."""
-        return names_of_mask(self.classes, multilabel=self.multilabel, border=self.border)
-
-    @property
-    def class_colors(self) -> tuple[str, ...]:
-        """Colours of `mask_classes`, as "#rrggbb"."""
-        count = len(self.mask_classes)
-        return self.colors or default_colors(count, with_background=not self.multilabel)
-
-    def provenance(self, test_time_averaging: bool | None = None) -> Provenance:
-        """What makes a result of this network again, on the same image in the same tiles."""
-        settings = {
-            name: value
-            for name, value in self.config.items()
-            if name not in ("model_class", "hf_unet_version")
-        }
-        if test_time_averaging is not None:
-            settings["test_time_averaging"] = test_time_averaging
-        return Provenance(self.origin, settings, next(self.parameters()).device.type)
+    def device_type(self) -> str:
+        """What it runs on: "cpu", "cuda" or "mps"."""
+        return next(self.parameters()).device.type
 
     def verify(self) -> Verification:
         """Check that the repository this network was loaded from is what it says.
@@ -164,151 +54,46 @@ class SegmentationNetwork(StoredNetwork):
             )
         return verify_network(self, repository)
 
-    # --- images to masks -----------------------------------------------------------------------
-
-    def segment(
-        self,
-        image: object,
-        tile: int | tuple[int, int] | None = None,
-        batch_size: int | None = None,
-        progress: Progress | None = None,
-        *,
-        page: int = 0,
-        test_time_averaging: bool | None = None,
-    ) -> Segmentation:
-        """Segment an image of any size by overlap-tile.
-
-        The result is that of the whole mirrored image in one pass, to float rounding, whatever
-        the tile.
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Probabilities of a batch of scaled images, on whatever device and differentiable.
 
         Parameters
         ----------
-        image : path, bytes, PIL image, array or tensor
-            Anything that `hf_unet.read_image` reads.
-        tile : int or (int, int), optional
-            Wanted side of the input tile in pixels, or its height and width; the largest
-            workable side of at most that is used, and at least the smallest workable one. A
-            tile larger than the image means one tile. None: chosen by the device's memory.
-        batch_size : int, optional
-            Tiles at a time. None: chosen by the device's memory.
-        progress : callable, optional
-            ``progress(done, total)`` after each batch of tiles.
-        page : int
-            Page of a multi-page file, from 0.
-        test_time_averaging : bool, optional
-            Average the probabilities over the eight flips and quarter turns of each tile, at
-            eight times the cost. None: what the config says.
+        images : (N, in_channels, H, W) float tensor
+            As ``forward`` takes them.
 
         Returns
         -------
-        Segmentation
-
-        Raises
-        ------
-        ImageError
-            If the image cannot be read or does not suit the network.
-        ModelError
-            If ``test_time_averaging`` is neither true nor false.
+        (N, len(classes), H', W') float32 tensor, 0 .. 1: a softmax over the classes, or a sigmoid
+        each if ``multilabel`` or if there is only one.
         """
-        source = image if isinstance(image, ScienceImage) else read_image(image, page=page)
-        scaled = normalize(match_channels(source, self.in_channels), self.normalization)
-        plan = self.plan(scaled.shape[1], scaled.shape[2], tile)
-        if batch_size is None:
-            batch_size = self._default_batch_size(plan)
-        else:
-            batch_size = _positive("batch_size is a whole number of tiles", batch_size)
-        averaging = self.test_time_averaging
-        if test_time_averaging is not None:
-            averaging = true_or_false("test_time_averaging", test_time_averaging)
-        function = average_over_symmetries(self.predict) if averaging else self.predict
-        training = [module for module in self.modules() if module.training]
-        self.eval()
-        try:
-            probabilities = run_tiles(
-                scaled, function, plan, batch_size=batch_size, progress=progress
-            )
-        finally:
-            for module in training:  # each by itself: some layers may have been frozen
-                module.training = True
-        result = self.interpret(probabilities, source, plan, self.provenance(averaging))
-        if averaging != self.test_time_averaging:  # what was calibrated are other probabilities
-            result = replace(result, calibration=None)
-        return result
+        logits: Tensor = self(images).float()
+        independent = self.multilabel or len(self.classes) == 1
+        return logits.sigmoid() if independent else logits.softmax(dim=1)
 
-    def interpret(
-        self,
-        probabilities: NDArray[np.float32],
-        image: ScienceImage,
-        plan: TilePlan,
-        provenance: Provenance | None = None,
-    ) -> Segmentation:
-        """Make a result of what `predict` says of a whole image.
-
-        Parameters
-        ----------
-        probabilities : (K, H, W) float32 array
-            Of ``classes``. Where the last is the border, it is added to the object that it
-            belongs to, and what is inside alone tells objects apart.
-        image : (C, H, W) ScienceImage
-        plan : TilePlan
-        provenance : Provenance, optional
-            What the probabilities come from.
-        """
-        evidence = None
-        if self.border:
-            evidence = probabilities[1]
-            probabilities = np.stack([probabilities[0], probabilities[1] + probabilities[2]])
-        return Segmentation(
-            mask=decide(probabilities, multilabel=self.multilabel, thresholds=self.thresholds),
-            probabilities=probabilities,
-            classes=self.mask_classes,
-            colors=self.class_colors,
-            multilabel=self.multilabel,
-            min_area=self.min_area,
-            image=image,
-            plan=plan,
-            evidence=evidence,
-            seed_threshold=self.seed_threshold,
-            seed_depth=self.seed_depth,
-            seed_area=self.seed_area,
-            calibration=self.calibration,
-            provenance=provenance,
-        )
-
-    def plan(self, height: int, width: int, tile: int | tuple[int, int] | None = None) -> TilePlan:
-        """Where the tiles lie on an image of this size; `segment` says what ``tile`` means."""
-        if tile is None:
-            largest = self._largest_tile()
-            sides = (
-                balanced_side(height, self.geometry, largest),
-                balanced_side(width, self.geometry, largest),
-            )
-            return plan_tiles(height, width, self.geometry, sides)
-        if isinstance(tile, tuple) and len(tile) == 2:
-            rows, columns = (_positive("tile is of sides in whole pixels", side) for side in tile)
-            return plan_tiles(height, width, self.geometry, (rows, columns))
-        side = _positive("tile is a side in whole pixels", tile)
-        return plan_tiles(height, width, self.geometry, side)
-
-    @torch.inference_mode()
     def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of a batch of scaled tiles.
+        """Probabilities of a batch of scaled tiles, whether or not the network is being trained.
 
         Parameters
         ----------
         batch : (N, in_channels, h, w) float32 array
+            With sides that `geometry` accepts.
 
         Returns
         -------
-        (N, len(classes), h', w') float32 array, 0 .. 1: a softmax over the classes, or a
-        sigmoid each if ``multilabel`` or if there is only one.
+        (N, len(classes), h', w') float32 array, 0 .. 1
         """
         parameter = next(self.parameters())
-        images = torch.from_numpy(batch).to(parameter.device, parameter.dtype)
-        logits = self(images.contiguous(memory_format=torch.channels_last)).float()
-        independent = self.multilabel or len(self.classes) == 1
-        probabilities = logits.sigmoid() if independent else logits.softmax(dim=1)
-        array: NDArray[np.float32] = probabilities.cpu().numpy()
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            with torch.inference_mode():
+                images = torch.from_numpy(batch).to(parameter.device, parameter.dtype)
+                found = self.probabilities(images.contiguous(memory_format=torch.channels_last))
+                array: NDArray[np.float32] = found.cpu().numpy()
+        finally:
+            for module in training:  # each by itself: some layers may have been frozen
+                module.training = True
         return array
 
     def _free_pixels(self) -> int:
@@ -319,34 +104,5 @@ class SegmentationNetwork(StoredNetwork):
         elif device.type == "mps":
             free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         else:
-            free = 4 * 2**30
+            return super()._free_pixels()
         return max(1, free // 2 // self.activation_bytes_per_pixel)
-
-    def _largest_tile(self) -> int:
-        on_cpu = next(self.parameters()).device.type == "cpu"
-        ceiling = LARGEST_CPU_TILE if on_cpu else LARGEST_GPU_TILE
-        return min(ceiling, int(self._free_pixels() ** 0.5))
-
-    def _default_batch_size(self, plan: TilePlan) -> int:
-        if next(self.parameters()).device.type == "cpu":
-            return 1  # more at a time gains nothing there
-        return min(16, max(1, self._free_pixels() // (plan.side[0] * plan.side[1])))
-
-    def _check_input(self, images: Tensor) -> None:
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ModelError(
-                f"The network takes a batch of shape (N, {self.in_channels}, H, W), "
-                f"not {tuple(images.shape)}."
-            )
-        for side in images.shape[-2:]:
-            self.output_size(side)
-
-
-def _positive(what: str, value: Any) -> int:
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ImageError(f"{what}, at least 1, not {value!r}.")
-    return number

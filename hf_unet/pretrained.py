@@ -37,6 +37,8 @@ from hf_unet.provenance import Origin, file_sha256
 
 CONFIG = constants.CONFIG_NAME
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
+ONNX = "onnx/model.onnx"
+"""Where a repository has the same network as ONNX, if it does."""
 
 SECONDS_TO_ANSWER = 4.0
 """That the Hub has to accept a connection, before it counts as out of reach."""
@@ -210,6 +212,10 @@ class Repository:
             return AbsentFileError(
                 f"The model {self.title} holds {pickles[0]} but no {WEIGHTS}. Pickled weights "
                 "can run code and are never loaded: ask its author for safetensors."
+            )
+        if filename == ONNX:
+            return AbsentFileError(
+                f"The model {self.title} holds no {ONNX}. Make the file of it with hf-unet export."
             )
         return AbsentFileError(
             f"The model {self.title} holds no {filename}, so it was not saved by this library "

@@ -20,6 +20,9 @@ FORMAT = 1
 
 DEVICES = ("cpu", "cuda", "mps")
 
+RUNTIMES = ("torch", "onnxruntime")
+"""What may run a network."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -28,12 +31,12 @@ class Origin:
     Attributes
     ----------
     name : str
-        Name on the Hub, such as ``org/name``; of a local folder its last part.
+        Name on the Hub, such as ``org/name``; of a local folder or file its last part.
     revision : str or None
         The commit on the Hub, 40 hexadecimal digits, whatever branch or tag was asked for.
-        None: a local folder.
+        None: a local folder or file.
     sha256 : str
-        Of model.safetensors, 64 hexadecimal digits.
+        Of model.safetensors, or of the ONNX file that was run, 64 hexadecimal digits.
     """
 
     name: str
@@ -54,11 +57,14 @@ class Provenance:
         ``test_time_averaging`` as it was used.
     device : str
         What it ran on: "cpu", "cuda" or "mps". Devices round differently.
+    runtime : str
+        What ran it: "torch" or "onnxruntime". They round differently, too.
     """
 
     model: Origin | None
     settings: Mapping[str, Any]
     device: str
+    runtime: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Record:
     device : str
     mask_sha256 : str
         `array_sha256` of the mask.
+    runtime : str
+        As in `Provenance`.
     """
 
     model: Origin
@@ -91,6 +99,7 @@ class Record:
     settings: Mapping[str, Any]
     device: str
     mask_sha256: str
+    runtime: str = "torch"
 
 
 def array_sha256(array: NDArray[Any]) -> str:
@@ -229,6 +238,8 @@ def _record(content: dict[str, Any], name: str) -> Record:
         *("tile", "side"),
     )
     checked(device in DEVICES, "device")
+    runtime = content.get("runtime", "torch")  # all that there was at first
+    checked(runtime in RUNTIMES, "runtime")
     return Record(
         model=Origin(model, revision, digests[0]),
         image=image,
@@ -238,6 +249,7 @@ def _record(content: dict[str, Any], name: str) -> Record:
         settings=settings,
         device=device,
         mask_sha256=digests[2],
+        runtime=runtime,
     )
 
 

@@ -1,5 +1,6 @@
 """A saved result made again, from what its result.json says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from hf_unet.errors import ResultError
 from hf_unet.images import ScienceImage, read_image
 from hf_unet.model import load_network
+from hf_unet.onnx.network import OnnxNetwork, find_onnx
 from hf_unet.pretrained import Repository, pinned, read_config, read_origin
-from hf_unet.provenance import Record, array_sha256
+from hf_unet.provenance import Origin, Record, array_sha256
 from hf_unet.segmentation import Segmentation
+from hf_unet.segmenter import Segmenter
 from hf_unet.tiles import Progress
 
 MODELS = "models"
@@ -51,8 +54,9 @@ def reproduce(
     image : path, bytes, PIL image, array or tensor
         What was segmented. Its file may be another, as long as the page holds the same pixels.
     model : str or Path, optional
-        Folder or name on the Hub, if the model now lies elsewhere; the weights must be the same.
-        None: the one recorded. A folder is looked for by its name here and in ``models``.
+        Folder or name on the Hub, if the model now lies elsewhere, or the ONNX file that the
+        result was made with; the weights must be the same. None: the one recorded. A folder or
+        file is looked for by its name here and in ``models``.
     device : str, optional
         None: the one recorded.
     batch_size, progress
@@ -75,12 +79,30 @@ def reproduce(
     name = str(model) if model is not None else _recorded_name(record)
     same_name = name == record.model.name and not Path(name).is_dir()
     revision = record.model.revision if same_name else None
-    repository = pinned(Repository(name, revision=revision, **options))
-    config = read_config(repository)
-    origin = read_origin(repository)
+    network: Segmenter
+    if record.runtime == "onnxruntime":
+        file, origin = find_onnx(name, revision, **options)
+        _check(record, origin, file.config)
+        network = OnnxNetwork(file, origin, **record.settings)
+    else:
+        repository = pinned(Repository(name, revision=revision, **options))
+        _check(record, read_origin(repository), read_config(repository))
+        network = load_network(
+            name,
+            revision=repository.revision,
+            device=device or record.device,
+            **options,
+            **record.settings,
+        )
+    result = network.segment(pixels, record.tile, batch_size, progress)
+    return Reproduction(result, array_sha256(result.mask) == record.mask_sha256)
+
+
+def _check(record: Record, origin: Origin, config: Mapping[str, Any]) -> None:
+    """Raise `ResultError` if a model is not the recorded one, or lacks a setting."""
     if origin.sha256 != record.model.sha256:
         raise ResultError(
-            f"The weights of {repository.title} are not those that the result was made with. "
+            f"The weights of {origin.name} are not those that the result was made with. "
             "Give the model as it was then, by its folder or its name on the Hub."
         )
     if unknown := sorted(set(record.settings) - set(config)):
@@ -88,15 +110,6 @@ def reproduce(
             f"The result was made with the setting {unknown[0]!r}, which this version of hf-unet "
             "does not know. Upgrade with `pip install --upgrade hf-unet`."
         )
-    network = load_network(
-        name,
-        revision=repository.revision,
-        device=device or record.device,
-        **options,
-        **record.settings,
-    )
-    result = network.segment(pixels, record.tile, batch_size, progress)
-    return Reproduction(result, array_sha256(result.mask) == record.mask_sha256)
 
 
 def _recorded_pixels(record: Record, image: object) -> ScienceImage:
@@ -112,14 +125,16 @@ def _recorded_pixels(record: Record, image: object) -> ScienceImage:
 
 
 def _recorded_name(record: Record) -> str:
-    """Where the recorded model lies: of a folder, only its last part is recorded."""
+    """Where the recorded model lies: of a folder or file, only its last part is recorded."""
     name = record.model.name
     if record.model.revision is not None:
         return name
-    for folder in (Path(name), Path(MODELS) / name):
-        if folder.is_dir():
-            return str(folder)
+    is_file = record.runtime == "onnxruntime" and name.endswith(".onnx")
+    for path in (Path(name), Path(MODELS) / name):
+        if path.is_dir() or (is_file and path.is_file()):
+            return str(path)
+    place, option = ("file", "--onnx FILE") if is_file else ("folder", "--model FOLDER")
     raise ResultError(
-        f"The result was made with a model in a folder named {name}, which is neither here nor in "
-        f"{MODELS}. Say where it lies (--model FOLDER)."
+        f"The result was made with a model in a {place} named {name}, which is neither here nor in "
+        f"{MODELS}. Say where it lies ({option})."
     )

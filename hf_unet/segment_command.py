@@ -13,6 +13,7 @@ from hf_unet.terminal import CommandError, StatusLine, say
 
 if TYPE_CHECKING:
     from hf_unet.segmentation import Segmentation
+    from hf_unet.segmenter import Segmenter
     from hf_unet.tiles import Progress
 
 FAILED = 1
@@ -31,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         help="a folder such as models/nuclei, or a name on the Hub such as org/name",
+    )
+    parser.add_argument(
+        "--onnx",
+        metavar="NAME",
+        help="in place of --model: an ONNX file, or a folder or name on the Hub that holds "
+        "onnx/model.onnx; computes by onnxruntime, on the CPU",
     )
     parser.add_argument(
         "--revision", metavar="NAME", help="branch, tag or commit of the model on the Hub"
@@ -70,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",
-        type=_change,
+        type=argument_change,
         metavar="NAME=VALUE",
         help="change an argument of the model, for instance min_area=20 or thresholds=[0.4]",
     )
@@ -90,20 +97,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def segment(chosen: argparse.Namespace) -> int:
     """Segment images, each into a folder of its own below ``--output``."""
+    if chosen.model is not None and chosen.onnx is not None:
+        chosen.complain("--model and --onnx are two ways to name the network: give one")
+    if chosen.onnx is not None and chosen.device not in ("auto", "cpu"):
+        chosen.complain(f"--onnx computes on the CPU: leave out --device {chosen.device}")
     if chosen.record is not None:
         return _segment_again(chosen)
-    if chosen.model is None or not chosen.images:
-        chosen.complain("an IMAGE and --model are needed, or --from")
+    if (chosen.model is None and chosen.onnx is None) or not chosen.images:
+        chosen.complain("an IMAGE and --model or --onnx are needed, or --from")
     images = _find_images(chosen.images)
     _refuse_same_stem(images)
-    from hf_unet.model import load_network  # torch is only waited for where it is needed
-
-    network = load_network(
-        chosen.model,
-        revision=chosen.revision,
-        device=usable_device(chosen.device),
-        **dict(chosen.set or ()),
-    )
+    network = _load(chosen)
     failed = 0
     for number, path in enumerate(images, start=1):
 
@@ -128,6 +132,19 @@ def segment(chosen: argparse.Namespace) -> int:
     return FAILED if failed else 0
 
 
+def _load(chosen: argparse.Namespace) -> "Segmenter":
+    """The network that ``--model`` or ``--onnx`` names."""
+    changes = dict(chosen.set or ())
+    if chosen.onnx is not None:
+        from hf_unet.onnx import OnnxNetwork
+
+        return OnnxNetwork.from_pretrained(chosen.onnx, chosen.revision, **changes)
+    from hf_unet.model import load_network  # torch is only waited for where it is needed
+
+    device = usable_device(chosen.device)
+    return load_network(chosen.model, revision=chosen.revision, device=device, **changes)
+
+
 def _segment_again(chosen: argparse.Namespace) -> int:
     """Make the result of ``--from`` again, and say whether its mask is the same."""
     for name in FIXED:
@@ -136,6 +153,11 @@ def _segment_again(chosen: argparse.Namespace) -> int:
     if len(chosen.images) > 1:
         chosen.complain("--from makes one result again: give one IMAGE at most")
     record = read_record(chosen.record)
+    if chosen.onnx is not None and record.runtime != "onnxruntime":
+        raise CommandError(
+            "The result was made by PyTorch, and by an ONNX file it might not be the same: leave "
+            "out --onnx, or give --model."
+        )
     path = chosen.images[0] if chosen.images else _recorded_image(record, chosen.record)
     before = chosen.record if chosen.record.is_dir() else chosen.record.parent
     if before.resolve() == (chosen.output / path.stem).resolve():
@@ -152,7 +174,7 @@ def _segment_again(chosen: argparse.Namespace) -> int:
             reproduce(
                 record,
                 path,
-                model=chosen.model,
+                model=chosen.onnx if chosen.model is None else chosen.model,
                 device=usable_device(chosen.device, record.device),
                 batch_size=chosen.batch_size,
                 progress=progress,
@@ -170,7 +192,7 @@ def _segment_again(chosen: argparse.Namespace) -> int:
     if not identical:
         print(
             f"The mask of {path.name} is not identical to the recorded one, which was made on "
-            f"{record.device}: other machines and versions of torch round differently.",
+            f"{record.device}: other machines and versions of {record.runtime} round differently.",
             file=sys.stderr,
         )
     return 0 if identical else FAILED
@@ -259,7 +281,7 @@ def usable_device(wanted: str, recorded: str | None = None) -> str:
     return wanted
 
 
-def _change(text: str) -> tuple[str, Any]:
+def argument_change(text: str) -> tuple[str, Any]:
     """A changed argument, its value as JSON has it or else a text."""
     name, separator, value = text.partition("=")
     if not separator or not name.strip().isidentifier():

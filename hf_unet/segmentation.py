@@ -332,6 +332,7 @@ class Segmentation:
             },
             "settings": None if provenance is None else dict(provenance.settings),
             "device": None if provenance is None else provenance.device,
+            "runtime": None if provenance is None else provenance.runtime,
             "mask_sha256": array_sha256(self.mask),
             "figures": as_json(figures or {}, "figures"),
         }

@@ -85,7 +85,8 @@ class StoredNetwork(
 
     def __getstate__(self) -> dict[str, Any]:
         origin, repository = self.origin, self.repository
-        return self.__dict__ | {
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return state | {
             "_loaded": None if origin is None else (origin, 0),
             # A token is nothing to write into a file, nor to send to another process.
             "_repository": None if repository is None else replace(repository, token=None),
@@ -289,22 +290,44 @@ class StoredNetwork(
         )
         config = read_config(repository)
         repository = pinned(repository)
-        network = class_named(config, _loadable(cls), repository.title)
-        arguments = arguments_of(network, config, repository.title) | changed
-        if unknown := sorted(set(changed) - set(parameters_of(network))):
-            raise ModelError(f"{network.__name__} has no argument {unknown[0]!r}.")
-        try:
-            with torch.device("meta"):  # no weights are drawn that would only be replaced
-                model = network(**arguments)
-        except ModelError as error:
-            source = "the arguments given" if changed else f"its {CONFIG}"
-            said = f"The model {repository.title} cannot be built from {source}: {error}"
-            later = "" if changed else advice(config, otherwise="")
-            raise ModelError(f"{said} {later}".rstrip()) from error
+        model = cls.from_config(config, repository.title, **changed)
         read_weights(repository, model, place, precision)
         model._loaded = read_origin(repository), model._changes()
         model._repository = kept(repository)
         return model.eval()
+
+    @classmethod
+    def from_config(
+        cls: type[Network], config: dict[str, Any], title: str, **changed: Any
+    ) -> Network:
+        """A network without weights, on torch's device "meta": all that its config says of it.
+
+        Parameters
+        ----------
+        config : dict
+            What config.json holds.
+        title : str
+            Whose config it is, for errors.
+        **changed
+            As `from_pretrained` takes them.
+
+        Raises
+        ------
+        ModelError
+            If the config, or what was changed, makes no network.
+        """
+        network = class_named(config, _loadable(cls), title)
+        arguments = arguments_of(network, config, title) | changed
+        if unknown := sorted(set(changed) - set(parameters_of(network))):
+            raise ModelError(f"{network.__name__} has no argument {unknown[0]!r}.")
+        try:
+            with torch.device("meta"):  # no weights are drawn that would only be replaced
+                return network(**arguments)
+        except ModelError as error:
+            source = "the arguments given" if changed else f"its {CONFIG}"
+            said = f"The model {title} cannot be built from {source}: {error}"
+            later = "" if changed else advice(config, otherwise="")
+            raise ModelError(f"{said} {later}".rstrip()) from error
 
 
 def _loadable(wanted: type[Network]) -> list[type[Network]]:

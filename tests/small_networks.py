@@ -17,6 +17,10 @@ def drawn(seed: int = 2, **arguments: Any) -> UNet:
     model = UNet(**({"base_channels": 4, "depth": 1} | arguments)).eval()
     scaled = normalize(read_image(picture(104, 104)), "percentile")
     images = torch.from_numpy(scaled).expand(1, model.in_channels, -1, -1)
+    if model.norm is not None:
+        with torch.no_grad():
+            model.train()(images)  # statistics that are not 0 and 1
+        model.eval()
     with torch.no_grad():  # centre and scale the scores, so that every class occurs
         scores = model(images)
         mean, deviation = scores.mean(dim=(0, 2, 3)), scores.std(dim=(0, 2, 3))

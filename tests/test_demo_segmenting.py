@@ -41,7 +41,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: UNet) -> Pat
 @pytest.fixture
 def in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large images cut into many tiles, as one far larger would be."""
-    monkeypatch.setattr("hf_unet.network.LARGEST_CPU_TILE", 60)
+    monkeypatch.setattr("hf_unet.segmenter.LARGEST_CPU_TILE", 60)
 
 
 def segment(files: Path, visitor: str = "", truth: str | None = None, **more: object) -> str:

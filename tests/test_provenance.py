@@ -202,7 +202,8 @@ def test_result_json_says_what_the_result_is_made_of(folder: Path) -> None:
     del config["model_class"], config["hf_unet_version"]
     assert config["test_time_averaging"] is False
     assert content["settings"] == config | {"test_time_averaging": True}  # as it was used
-    assert content["tile"]["side"] == [28, 36] and content["device"] == "cpu"
+    assert content["tile"]["side"] == [28, 36]
+    assert (content["device"], content["runtime"]) == ("cpu", "torch")
     assert read_record(place) == read_record(place / "result.json")
     assert read_record(place) == Record(
         model=Origin("cells", None, digest(folder / "model.safetensors")),
@@ -278,6 +279,13 @@ def test_a_newer_form_is_refused_and_says_so(folder: Path) -> None:
     assert "written by the newer version 9.1.0 of hf-unet" in refusal(path)
 
 
+def test_a_result_of_before_there_were_runtimes_is_one_of_torch(folder: Path) -> None:
+    path = saved(folder) / "result.json"
+    before = read_record(path)
+    change(path, ("runtime",), ...)
+    assert read_record(path) == before and before.runtime == "torch"
+
+
 def test_keys_that_say_nothing_of_the_mask_may_be_added(folder: Path) -> None:
     path = saved(folder) / "result.json"
     before = read_record(path)
@@ -311,6 +319,8 @@ def test_a_result_of_no_known_model_is_refused(tmp_path: Path) -> None:
         (("tile",), 572),
         (("device",), "tpu"),
         (("device",), ["cpu"]),
+        (("runtime",), "tensorflow"),
+        (("runtime",), ["torch"]),
     ],
 )
 def test_an_entry_that_was_changed_is_named(

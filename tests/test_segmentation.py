@@ -164,15 +164,18 @@ def test_the_state_of_training_is_restored_layer_by_layer() -> None:
     needed = [parameter.requires_grad for parameter in model.parameters()]
     assert {True, False} == set(before) == set(needed)
     seen = []
-    model.segment(picture(20, 20), progress=lambda *_: seen.append(model.training))
+    hook = model.register_forward_hook(lambda module, *_: seen.append(module.training))
+    model.segment(picture(20, 20))
+    hook.remove()
     assert seen == [False]
     assert [module.training for module in model.modules()] == before
 
-    def stop(done: int, total: int) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
+    model.register_forward_hook(stop)
     with pytest.raises(KeyboardInterrupt):
-        model.segment(picture(20, 20), progress=stop)
+        model.segment(picture(20, 20))
     assert [module.training for module in model.modules()] == before
     assert [parameter.requires_grad for parameter in model.parameters()] == needed
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

@@ -1,11 +1,9 @@
-"""A network as one ONNX file. Stands in for the package of this name until that is here."""
+"""A network as one ONNX file: written, checked against PyTorch, and segmenting without it.
 
-from pathlib import Path
+The modules of this folder import the library of the same name as ``import onnx``.
+"""
 
-from hf_unet.errors import ModelError
-from hf_unet.network import SegmentationNetwork
+from hf_unet.onnx.export import OnnxExport, export_onnx
+from hf_unet.onnx.network import OnnxNetwork
 
-
-def export_onnx(model: SegmentationNetwork, path: str | Path) -> None:
-    """Refuse to write a network as an ONNX file."""
-    raise ModelError("This version of hf-unet cannot write ONNX files.")
+__all__ = ["OnnxExport", "OnnxNetwork", "export_onnx"]
