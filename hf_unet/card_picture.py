@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from hf_unet.display import fitted
 from hf_unet.errors import ModelError
 from hf_unet.exports.files import write_whole
 
@@ -51,6 +50,8 @@ def draw_picture(image: NDArray[np.uint8], overlay: NDArray[np.uint8], source: s
     >>> Image.open(BytesIO(content)).size
     (808, 200)
     """
+    from hf_unet.display import fitted  # takes half a second, of which loading needs nothing
+
     content = b""
     for side in _SIDES:
         content = _encoded([fitted(half, side) for half in (image, overlay)], source)

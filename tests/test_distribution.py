@@ -166,5 +166,11 @@ def test_the_wheel_asks_for_what_the_code_imports(wheel: dict[str, bytes]) -> No
                     roots.add(node.module.partition(".")[0])
     roots -= {*sys.stdlib_module_names, "hf_unet"}
     roots -= {"anyio", "fastapi", "spaces"}  # what Gradio is made of, and what ZeroGPU brings
-    named = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
+    named = {
+        "PIL": "pillow",
+        "cv2": "opencv-python-headless",
+        "google": "onnx",  # whose protobuf it is
+        "skimage": "scikit-image",
+        "yaml": "pyyaml",
+    }
     assert {named.get(root, root).replace("_", "-") for root in roots} <= asked

@@ -126,12 +126,7 @@ def test_an_image_that_may_be_shown_is_shown(run: Path, tmp_path: Path, image: S
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("hf_unet.onnx.export") is None, reason="the export is a stand-in"
-)
 def test_an_onnx_file_goes_along(run: Path, model: UNet, tmp_path: Path) -> None:
-    pytest.importorskip("onnxscript")
-    pytest.importorskip("onnxruntime")
     from hf_unet.onnx import OnnxNetwork
 
     files = {file.as_posix() for file in assemble(run, NET, tmp_path / "cells", onnx=True)}

@@ -14,14 +14,13 @@ from hf_unet.exports.files import write_whole
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.onnx import export_onnx
-from hf_unet.pretrained import CONFIG, WEIGHTS
+from hf_unet.pretrained import CONFIG, ONNX, WEIGHTS
 from hf_unet.publishing.refusals import PublishError
 from hf_unet.sample_tile import SAMPLE, make_sample, write_sample
 from hf_unet.verification import verify_repository
 
 SETTINGS = "settings.json"
 BEST = "best"
-ONNX = "onnx/model.onnx"
 EXAMPLES = "examples"
 """Folder of images that the demo offers with the model, if it has one."""
 

@@ -13,7 +13,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from hf_unet.card_picture import PICTURE
 from hf_unet.hub_commits import Upload, commit_folder, read_head
-from hf_unet.publishing.assembly import ONNX
+from hf_unet.pretrained import ONNX
 from hf_unet.publishing.refusals import TROUBLE, PublishError, refusal
 from hf_unet.sample_tile import SAMPLE
 
