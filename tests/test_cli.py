@@ -62,6 +62,8 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["--help"], "check-masks"),
         (["segment", "--help"], "--batch-size"),
         (["segment", "--help"], "--from RESULT"),
+        (["segment", "--help"], "--onnx NAME"),
+        (["export", "--help"], "--output FILE"),
         (["check-masks", "--help"], "--classes"),
     ):
         with pytest.raises(SystemExit) as caught:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -211,6 +212,27 @@ def test_a_file_cut_anywhere_is_refused(place: Path, share: float) -> None:
     content = (place / "net.onnx").read_bytes()
     (place / "net.onnx").write_bytes(content[: int(share * len(content))])
     assert "net.onnx" in refusal("net.onnx")
+
+
+def test_a_damaged_file_loads_or_is_refused_in_a_sentence(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = (place / "net.onnx").read_bytes()
+    random, said = Random(0), []
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(random.choice((1, 2, 8))):
+            start = random.randrange(len(content))
+            damage = random.choice((b"", random.randbytes(1), random.randbytes(9)))
+            content[start : start + random.randrange(3)] = damage
+        (place / "net.onnx").write_bytes(content)
+        try:
+            OnnxNetwork.from_pretrained("net.onnx")  # a weight may be another, as in any file
+        except ModelError as error:
+            said.append(str(error))
+    assert len(said) > 100
+    assert all(one.endswith((".", "`.")) and "\n" not in one for one in said)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_file_that_is_not_there_is_named(place: Path) -> None:

@@ -81,13 +81,13 @@ def read_onnx(path: Path, title: str) -> OnnxFile:
             raise ModelError(f"{title} is larger than 2 GB, which no ONNX file is.")
         content = path.read_bytes()
         proto.ParseFromString(content)
+        texts = {prop.key: prop.value for prop in proto.metadata_props}
     except OSError as error:
         raise ModelError(f"{title} cannot be read: {error.strerror}.") from error
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:
         raise _no_onnx(title) from error
     if not proto.graph.node:  # an empty file is a message without a word
         raise _no_onnx(title)
-    texts = {prop.key: prop.value for prop in proto.metadata_props}
     if CONFIG not in texts:
         raise ModelError(
             f"{title} is an ONNX file of another library: it lacks the config of a network of "

@@ -33,6 +33,17 @@ class OnnxNetwork(Segmenter):
         What results say they were made with.
     **changed
         As `from_pretrained` takes them.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from hf_unet import UNet
+    >>> from hf_unet.onnx import export_onnx
+    >>> with TemporaryDirectory() as folder:
+    ...     made = export_onnx(UNet(base_channels=2, depth=1), f"{folder}/cells.onnx")
+    ...     network = OnnxNetwork.from_pretrained(made.path, min_area=9)
+    >>> network.segment(np.zeros((20, 30))).mask.shape
+    (20, 30)
     """
 
     runtime = "onnxruntime"

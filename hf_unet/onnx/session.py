@@ -10,8 +10,8 @@ from hf_unet.errors import ModelError
 from hf_unet.onnx.extra import require
 from hf_unet.onnx.graph import INPUT, OUTPUT
 
-ERRORS_ONLY = 3
-"""Of onnxruntime's levels of logging."""
+QUIET = 4
+"""Of onnxruntime's levels of logging: what it would print it also raises."""
 
 
 class Session:
@@ -27,11 +27,18 @@ class Session:
     title : str
         What to call it in errors.
 
+    Attributes
+    ----------
+    ends : list of (str, str, list of int or str)
+        Name, type and sizes of each input, then of each output; a free size has a name.
+
     Raises
     ------
     ModelError
         If onnxruntime is not installed, or cannot run the graph.
     """
+
+    ends: list[tuple[str, str, list[int | str]]]
 
     def __init__(self, content: bytes, title: str) -> None:
         require("onnxruntime")
@@ -42,23 +49,22 @@ class Session:
         options.inter_op_num_threads = 1  # the layers of a U-Net wait for each other
         # Threads that wait in a loop for the next layer gain nothing here, and slow down the rest.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = ERRORS_ONLY
+        options.log_severity_level = QUIET
         self._title = title
         try:
             self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
+                content,
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # to the same provider, with words on the standard output
             )
+            both = (*self._session.get_inputs(), *self._session.get_outputs())
+            self.ends = [(end.name, end.type, end.shape) for end in both]
         except Exception as error:  # onnxruntime's own have no class in common
             raise ModelError(
                 f"onnxruntime {onnxruntime.__version__} cannot run {title}: "
                 f"{_first_line(error)} Export the network again, or upgrade onnxruntime."
             ) from error
-
-    @property
-    def ends(self) -> list[tuple[str, str, list[int | str]]]:
-        """Name, type and sizes of each input, then of each output; a free size has a name."""
-        both = (*self._session.get_inputs(), *self._session.get_outputs())
-        return [(end.name, end.type, end.shape) for end in both]
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of a batch.
