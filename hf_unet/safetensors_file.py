@@ -81,6 +81,7 @@ def read_header(file: BufferedReader) -> dict[str, StoredTensor]:
         raise DamagedFileError("The header is longer than the file.")
     try:
         header = json.loads(file.read(length).decode(), object_pairs_hook=_once)
+        json.dumps(header, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError) as error:
         raise DamagedFileError("The header is no JSON.") from error
     if not isinstance(header, dict):

@@ -24,7 +24,7 @@ from hf_unet.configs import LATER, NOT_ARGUMENTS
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 
-CASES = int(os.environ.get("FUZZ_LOADING", "1200"))
+CASES = int(os.environ.get("FUZZ_LOADING", "2000"))
 """Of configs, and as many of weights."""
 
 PATIENCE = max(300, CASES // 2)
@@ -236,7 +236,8 @@ def change_header(content: bytes, draw: random.Random) -> bytes:
     elif kind == 6:
         del header[name]
     elif kind == 7:
-        header[draw.choice(("more", "", "\ud800", "x" * 5000))] = entry
+        empty = {"dtype": "F32", "shape": [0], "data_offsets": [len(values)] * 2}
+        header[draw.choice(("more", "", "\ud800", "x" * 5000))] = draw.choice((entry, empty))
     elif kind == 8:
         header[name] = any_value(draw)
     elif kind == 9:

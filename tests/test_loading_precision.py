@@ -313,6 +313,24 @@ def test_half_a_surrogate_pair_is_no_text(folder: Path) -> None:
     assert "cannot be read as JSON" in refusal(folder)
 
 
+@pytest.mark.parametrize("place", ["name", "dtype", "metadata"])
+def test_half_a_surrogate_pair_is_no_text_in_weights_either(folder: Path, place: str) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    end = len(content) - 8 - length
+    if place == "name":
+        header["\ud83d"] = {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}
+    elif place == "dtype":
+        header["classifier.bias"]["dtype"] = "\ud83d"
+    else:
+        header["__metadata__"] = {"\ud83d": "x"}
+    text = json.dumps(header).encode()
+    changed = struct.pack("<Q", len(text)) + text + content[8 + length :]
+    (folder / WEIGHTS).write_bytes(changed)
+    assert "truncated or no safetensors file" in refusal(folder)
+
+
 def test_values_are_shown_in_short(folder: Path) -> None:
     nested: Any = []
     for _ in range(400):
