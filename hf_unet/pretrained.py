@@ -271,27 +271,44 @@ def read_config(repository: Repository) -> dict[str, Any]:
     ModelError
         If it is missing, is no JSON object, or says something twice.
     """
-    path = repository.file(CONFIG)
     whose = f"The {CONFIG} of {repository.title}"
     try:
-        with path.open("rb") as file:
+        with repository.file(CONFIG).open("rb") as file:
             content = file.read(LARGEST_CONFIG + 1)
-        if len(content) > LARGEST_CONFIG:
-            raise ModelError(
-                f"{whose} is larger than {LARGEST_CONFIG:,} bytes, so it describes no network of "
-                "this library. Download or save the model again."
-            )
+    except OSError as error:
+        raise _damaged(whose) from error
+    return parse_config(content, whose)
+
+
+def parse_config(content: bytes, whose: str) -> dict[str, Any]:
+    """Parse what a config.json holds; ``whose`` says in errors which one it is.
+
+    Raises
+    ------
+    ModelError
+        If it is no JSON object, says something twice, or is too large to describe a network.
+    """
+    if len(content) > LARGEST_CONFIG:
+        raise ModelError(
+            f"{whose} is larger than {LARGEST_CONFIG:,} bytes, so it describes no network of "
+            "this library. Download or save the model again."
+        )
+    try:
         config = json.loads(content.decode(), object_pairs_hook=partial(_once, whose=whose))
         json.dumps(config, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except ModelError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{whose} is damaged: it cannot be read as JSON. Download or save the model again."
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(whose) from error
     if not isinstance(config, dict):
         raise ModelError(f"{whose} is not a JSON object.")
     return config
+
+
+def _damaged(whose: str) -> ModelError:
+    return ModelError(
+        f"{whose} is damaged: it cannot be read as JSON. Download or save the model again."
+    )
 
 
 def _once(pairs: list[tuple[str, Any]], whose: str) -> dict[str, Any]:

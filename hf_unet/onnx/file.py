@@ -1,7 +1,6 @@
 """One ONNX file of this library: graph and config, told apart from all else that ends in .onnx."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from hf_unet import __version__
 from hf_unet.errors import ModelError
 from hf_unet.network import SegmentationNetwork
 from hf_unet.onnx.extra import require
+from hf_unet.pretrained import parse_config
 
 if TYPE_CHECKING:
     import onnx
@@ -98,12 +98,7 @@ def read_onnx(path: Path, title: str) -> OnnxFile:
             f"{title} has parts in other files or functions of its own, which are never read. "
             "Export the network again: hf-unet export."
         )
-    try:
-        config = json.loads(texts[CONFIG])
-    except (ValueError, RecursionError) as error:
-        raise damaged(title) from error
-    if not isinstance(config, dict):
-        raise damaged(title)
+    config = parse_config(texts[CONFIG].encode(), f"The config in {title}")
     digest = hashlib.sha256(content).hexdigest()
     return OnnxFile(title, config, texts.get(WEIGHTS), digest, content)
 
