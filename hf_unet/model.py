@@ -245,7 +245,7 @@ def network_without_weights(
 ) -> SegmentationNetwork:
     """What a config.json says of a network, of whichever class of this library it names.
 
-    Takes what `hf_unet.storage.StoredNetwork.from_config` takes, and raises what it raises.
+    Takes and raises what `hf_unet.repositories.storage.StoredNetwork.from_config` does.
     """
     return SegmentationNetwork.from_config(config, title, **changed)
 

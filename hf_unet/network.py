@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hf_unet.claims import Verification, verify_network
 from hf_unet.errors import ModelError
+from hf_unet.repositories.claims import Verification, verify_network
+from hf_unet.repositories.storage import StoredNetwork
 from hf_unet.segmenter import Segmenter
-from hf_unet.storage import StoredNetwork
 
 
 class SegmentationNetwork(StoredNetwork, Segmenter):

@@ -9,8 +9,8 @@ from hf_unet.errors import ResultError
 from hf_unet.images import ScienceImage, read_image
 from hf_unet.model import load_network
 from hf_unet.onnx.network import OnnxNetwork, find_onnx
-from hf_unet.pretrained import Repository, pinned, read_config, read_origin
 from hf_unet.provenance import Origin, Record, array_sha256
+from hf_unet.repositories.pretrained import Repository, pinned, read_config, read_origin
 from hf_unet.segmentation import Segmentation
 from hf_unet.segmenter import Segmenter
 from hf_unet.tiles import Progress

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from hf_unet.claims import Verification
 from hf_unet.model import load_network
+from hf_unet.repositories.claims import Verification
 
 __all__ = ["Verification", "verify_repository"]
 
@@ -41,7 +41,7 @@ def verify_repository(
     --------
     >>> import tempfile
     >>> from hf_unet import UNet
-    >>> from hf_unet.sample_tile import make_sample, write_sample
+    >>> from hf_unet.repositories.sample_tile import make_sample, write_sample
     >>> model = UNet(base_channels=2, depth=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = model.save_pretrained(folder)

@@ -214,7 +214,7 @@ def add_example(examples: Path, model: Path) -> None:
     """Let the page open with the sample of a model: an image that is published with it anyway."""
     import tifffile
 
-    from hf_unet.sample_tile import SAMPLE, read_sample
+    from hf_unet.repositories.sample_tile import SAMPLE, read_sample
 
     if not (model / SAMPLE).is_file():
         return

@@ -14,9 +14,9 @@ from hub_server import HubServer
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from hf_unet.card import UNTRAINED, card_of, render_card, template
-from hf_unet.card_parts import parts_of
-from hf_unet.card_picture import LARGEST_FILE, draw_picture, write_picture
+from hf_unet.cards.card import UNTRAINED, card_of, render_card, template
+from hf_unet.cards.parts import parts_of
+from hf_unet.cards.picture import LARGEST_FILE, draw_picture, write_picture
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 from hf_unet.training.run_folder import write_card, write_metrics

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_unet.card_differences import part_differences
+from hf_unet.cards.differences import part_differences
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_unet.card_header import merge_headers
-from hf_unet.card_parts import left_out, marked, merge_card, parts_of
+from hf_unet.cards.header import merge_headers
+from hf_unet.cards.parts import left_out, marked, merge_card, parts_of
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 

@@ -15,8 +15,8 @@ from small_networks import drawn, picture
 
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
-from hf_unet.safetensors_file import BLOCK, DamagedFileError, read_header, read_values
-from hf_unet.weights import WEIGHTS
+from hf_unet.repositories.safetensors_file import BLOCK, DamagedFileError, read_header, read_values
+from hf_unet.repositories.weights import WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
 

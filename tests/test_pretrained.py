@@ -25,8 +25,8 @@ from huggingface_hub.errors import (
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import hf_unet.pretrained
-import hf_unet.storage
+import hf_unet.repositories.pretrained
+import hf_unet.repositories.storage
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet, load_network
 from hf_unet.network import SegmentationNetwork
@@ -165,7 +165,7 @@ def test_loading_does_not_wait_for_torchs_compiler(folder: Path) -> None:
         "import sys; from hf_unet import UNet; UNet.from_pretrained(sys.argv[1]);"
         "assert 'torch._dynamo' not in sys.modules"
     )
-    root = Path(hf_unet.storage.__file__).parent.parent
+    root = Path(hf_unet.repositories.storage.__file__).parent.parent.parent
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=root)
 
 
@@ -238,7 +238,7 @@ def test_a_save_that_fails_leaves_the_old_net(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("No space left on device")
 
-    where = json if failing == "dumps" else hf_unet.storage
+    where = json if failing == "dumps" else hf_unet.repositories.storage
     monkeypatch.setattr(where, failing, fail)
     with pytest.raises(OSError, match="No space left"):
         model.save_pretrained(folder)
@@ -541,7 +541,7 @@ def test_a_connection_that_fails_once_is_tried_again(
     hub: HubServer, model: UNet, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add("org/net").put({path.name: path.read_bytes() for path in folder.iterdir()})
-    answer, asked = hf_unet.pretrained.get_hf_file_metadata, []
+    answer, asked = hf_unet.repositories.pretrained.get_hf_file_metadata, []
 
     def fail_once(*given: Any, **options: Any) -> Any:
         asked.append(given)
@@ -549,7 +549,7 @@ def test_a_connection_that_fails_once_is_tried_again(
             raise ConnectError("no route")
         return answer(*given, **options)
 
-    monkeypatch.setattr(hf_unet.pretrained, "get_hf_file_metadata", fail_once)
+    monkeypatch.setattr(hf_unet.repositories.pretrained, "get_hf_file_metadata", fail_once)
     hub.answer_next(503, asks("HEAD", "model.safetensors"))
     hub.cut_next(asks("GET", "model.safetensors"))
     loaded = UNet.from_pretrained("org/net")
@@ -564,7 +564,7 @@ def test_a_local_folder_never_asks_the_hub(folder: Path, monkeypatch: pytest.Mon
     def fail(*_: Any, **__: Any) -> str:
         raise AssertionError("the Hub was asked")
 
-    monkeypatch.setattr(hf_unet.pretrained, "hf_hub_download", fail)
+    monkeypatch.setattr(hf_unet.repositories.pretrained, "hf_hub_download", fail)
     UNet.from_pretrained(folder, revision="main", force_download=True)
     monkeypatch.chdir(folder.parent)
     UNet.from_pretrained("net")
@@ -600,7 +600,7 @@ def test_what_the_hub_says_is_put_into_a_sentence(
     def fail(*_: Any, **__: Any) -> str:
         raise error
 
-    monkeypatch.setattr(hf_unet.pretrained, "hf_hub_download", fail)
+    monkeypatch.setattr(hf_unet.repositories.pretrained, "hf_hub_download", fail)
     assert said in refusal("org/net", revision="v1")
 
 
@@ -613,7 +613,7 @@ def test_both_files_are_fetched_with_what_was_asked(
         asked.append((name, filename, options))
         return str(folder / filename)
 
-    monkeypatch.setattr(hf_unet.pretrained, "hf_hub_download", fetch)
+    monkeypatch.setattr(hf_unet.repositories.pretrained, "hf_hub_download", fetch)
     options = {
         "revision": "v2",
         "token": "hf_x",

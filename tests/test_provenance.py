@@ -78,16 +78,16 @@ def test_config_and_weights_are_of_one_commit(
 ) -> None:
     repository = hub.add("lab/cells")
     first = repository.put({path.name: path.read_bytes() for path in folder.iterdir()}).oid
-    import hf_unet.storage
+    import hf_unet.repositories.storage
 
-    read_config = hf_unet.storage.read_config
+    read_config = hf_unet.repositories.storage.read_config
 
     def read_and_move(repository_: Any) -> dict[str, Any]:
         config = read_config(repository_)
         repository.put({"model.safetensors": b"another network's"})  # main moves in between
         return config
 
-    monkeypatch.setattr(hf_unet.storage, "read_config", read_and_move)
+    monkeypatch.setattr(hf_unet.repositories.storage, "read_config", read_and_move)
     origin = load_network("lab/cells").origin
     assert origin == Origin("lab/cells", first, digest(folder / "model.safetensors"))
 
@@ -141,7 +141,7 @@ def test_weights_that_vanish_while_loading_are_a_sentence(
     def fail(_: Path) -> str:
         raise OSError("Input/output error")
 
-    monkeypatch.setattr("hf_unet.pretrained.file_sha256", fail)
+    monkeypatch.setattr("hf_unet.repositories.pretrained.file_sha256", fail)
     with pytest.raises(ModelError, match=r"model\.safetensors of cells cannot be read"):
         UNet.from_pretrained(folder)
 

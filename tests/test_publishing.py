@@ -20,11 +20,11 @@ from huggingface_hub import HfApi, constants
 from PIL import Image
 from small_networks import drawn, picture
 
-from hf_unet.card_parts import parts_of
+from hf_unet.cards.parts import parts_of
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
 from hf_unet.publishing import Publication, PublishError, SampleImage, assemble, publish
-from hf_unet.sample_tile import make_sample, read_sample, write_sample
+from hf_unet.repositories.sample_tile import make_sample, read_sample, write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "train" / "publish.py"

@@ -13,7 +13,7 @@ from small_networks import drawn, picture
 from hf_unet import ImageError, ModelError, UNet
 from hf_unet.errors import AbsentFileError
 from hf_unet.images import ScienceImage, read_image
-from hf_unet.sample_tile import (
+from hf_unet.repositories.sample_tile import (
     DRAWN,
     FORMAT,
     LARGEST_FILE,

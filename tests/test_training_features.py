@@ -15,7 +15,7 @@ from test_training_loop import log_of, same_weights, settings_of
 
 from hf_unet import UNet
 from hf_unet.errors import ModelError
-from hf_unet.placement import set_precision
+from hf_unet.repositories.placement import set_precision
 from hf_unet.training.loop import train
 from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import SettingsError

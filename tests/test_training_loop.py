@@ -19,8 +19,8 @@ from discs import draw_discs, make_data
 from safetensors.torch import load_file
 
 from hf_unet import ImageError, LabelError, ModelError, UNet
-from hf_unet.card import card_of
-from hf_unet.sample_tile import DRAWN, read_sample
+from hf_unet.cards.card import card_of
+from hf_unet.repositories.sample_tile import DRAWN, read_sample
 from hf_unet.training import loop, run_folder
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.evaluation import evaluate

@@ -13,9 +13,9 @@ from small_networks import drawn
 from whole_repositories import change_weight, edit_card, edit_json, make_repository, stored
 
 from hf_unet import ModelError, UNet
-from hf_unet.card_parts import parts_of
-from hf_unet.claims import ROUNDED, ROUNDED_ON_GPU
-from hf_unet.sample_tile import make_sample, write_sample
+from hf_unet.cards.parts import parts_of
+from hf_unet.repositories.claims import ROUNDED, ROUNDED_ON_GPU
+from hf_unet.repositories.sample_tile import make_sample, write_sample
 from hf_unet.verification import Verification, verify_repository
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,10 +8,10 @@ import json
 import sys
 from pathlib import Path
 
-from hf_unet.card import METRICS
+from hf_unet.cards.card import METRICS
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.model import load_network
-from hf_unet.pretrained import Repository
+from hf_unet.repositories.pretrained import Repository
 from hf_unet.training.figures import kept_out, settings_of
 from hf_unet.training.measuring import measure
 from hf_unet.training.run_folder import (

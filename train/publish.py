@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from hf_unet.card_parts import marked
+from hf_unet.cards.parts import marked
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.publishing import Publication, PublishError, SampleImage, assemble, publish
 

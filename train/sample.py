@@ -10,12 +10,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from hf_unet.card import METRICS
-from hf_unet.claims import WEIGHTS_DIGEST, read_metrics
+from hf_unet.cards.card import METRICS
 from hf_unet.errors import ModelError
 from hf_unet.model import load_network
-from hf_unet.pretrained import Repository
-from hf_unet.sample_tile import SAMPLE, make_sample, write_sample
+from hf_unet.repositories.claims import WEIGHTS_DIGEST, read_metrics
+from hf_unet.repositories.pretrained import Repository
+from hf_unet.repositories.sample_tile import SAMPLE, make_sample, write_sample
 from hf_unet.training.run_folder import write_metrics
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_unet.card_picture import write_picture
+from hf_unet.cards.picture import write_picture
 from hf_unet.display import displayed
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.model import load_network

@@ -10,7 +10,7 @@ from hf_unet import __version__
 from hf_unet.errors import ModelError
 from hf_unet.network import SegmentationNetwork
 from hf_unet.onnx.extra import require
-from hf_unet.pretrained import parse_config
+from hf_unet.repositories.pretrained import parse_config
 
 if TYPE_CHECKING:
     import onnx

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.configs import parameters_of
 from hf_unet.errors import ModelError
 from hf_unet.geometry import Geometry
 from hf_unet.model import network_without_weights
@@ -14,8 +13,9 @@ from hf_unet.network import SegmentationNetwork
 from hf_unet.onnx.file import OnnxFile, damaged, read_onnx
 from hf_unet.onnx.graph import INPUT, OUTPUT
 from hf_unet.onnx.session import Session
-from hf_unet.pretrained import ONNX, Repository, pinned, read_config
 from hf_unet.provenance import Origin
+from hf_unet.repositories.configs import parameters_of
+from hf_unet.repositories.pretrained import ONNX, Repository, pinned, read_config
 from hf_unet.segmenter import Segmenter
 
 

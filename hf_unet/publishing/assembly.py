@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_unet.card import CARD, METRICS, card_of
-from hf_unet.card_parts import merge_card, parts_of, read_card
-from hf_unet.card_picture import PICTURE, write_picture
+from hf_unet.cards.card import CARD, METRICS, card_of
+from hf_unet.cards.parts import merge_card, parts_of, read_card
+from hf_unet.cards.picture import PICTURE, write_picture
 from hf_unet.display import displayed
 from hf_unet.exports.files import write_whole
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.onnx import export_onnx
-from hf_unet.pretrained import CONFIG, ONNX, WEIGHTS
 from hf_unet.publishing.refusals import PublishError
-from hf_unet.sample_tile import SAMPLE, make_sample, write_sample
+from hf_unet.repositories.pretrained import CONFIG, ONNX, WEIGHTS
+from hf_unet.repositories.sample_tile import SAMPLE, make_sample, write_sample
 from hf_unet.verification import verify_repository
 
 SETTINGS = "settings.json"

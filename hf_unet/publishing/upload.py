@@ -11,11 +11,11 @@ from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from hf_unet.card_picture import PICTURE
-from hf_unet.hub_commits import Upload, commit_folder, read_head
-from hf_unet.pretrained import ONNX
+from hf_unet.cards.picture import PICTURE
 from hf_unet.publishing.refusals import TROUBLE, PublishError, refusal
-from hf_unet.sample_tile import SAMPLE
+from hf_unet.repositories.commits import Upload, commit_folder, read_head
+from hf_unet.repositories.pretrained import ONNX
+from hf_unet.repositories.sample_tile import SAMPLE
 
 OF_THE_WEIGHTS = (SAMPLE, PICTURE, ONNX)
 """Files that are taken off the Hub where the folder has none: those there are of other weights."""
@@ -74,7 +74,7 @@ def publish(
     """Upload an assembled model repository in one commit, and tag it.
 
     All that can be known before is checked before: the token, the name, the tag. Of a card that
-    is there already, what people wrote stays (`hf_unet.card_parts.merge_card`).
+    is there already, what people wrote stays (`hf_unet.cards.parts.merge_card`).
 
     Parameters
     ----------

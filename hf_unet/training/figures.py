@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from hf_unet.card import METRICS
-from hf_unet.claims import read_metrics
+from hf_unet.cards.card import METRICS
 from hf_unet.errors import AbsentFileError, ModelError
 from hf_unet.network import SegmentationNetwork
-from hf_unet.pretrained import Repository
+from hf_unet.repositories.claims import read_metrics
+from hf_unet.repositories.pretrained import Repository
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.hub_data import resolve_data
 from hf_unet.training.measuring import measure

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from hf_unet.model import UNet, crop
-from hf_unet.placement import set_precision
-from hf_unet.pretrained import Repository
+from hf_unet.repositories.placement import set_precision
+from hf_unet.repositories.pretrained import Repository
 from hf_unet.training.datasets import check_split, find_pairs
 from hf_unet.training.draws import Draws
 from hf_unet.training.evaluation import evaluate

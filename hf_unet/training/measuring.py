@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from hf_unet import __version__
 from hf_unet.calibration import Calibration
-from hf_unet.claims import WEIGHTS_DIGEST
 from hf_unet.colors import rgb
 from hf_unet.display import displayed
 from hf_unet.judgement import Evaluation, Judgement
 from hf_unet.network import SegmentationNetwork
+from hf_unet.repositories.claims import WEIGHTS_DIGEST
 from hf_unet.seams import compare_seams
 from hf_unet.segmentation import Segmentation
 from hf_unet.training.datasets import appearance

@@ -26,14 +26,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from hf_unet.card import METRICS, card_of
-from hf_unet.card_parts import merge_card, parts_of, read_card
+from hf_unet.cards.card import METRICS, card_of
+from hf_unet.cards.parts import merge_card, parts_of, read_card
 from hf_unet.errors import AbsentFileError
 from hf_unet.exports.files import write_whole
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
-from hf_unet.pretrained import CONFIG, Repository
-from hf_unet.sample_tile import made_again, make_sample, read_sample, write_sample
+from hf_unet.repositories.pretrained import CONFIG, Repository
+from hf_unet.repositories.sample_tile import made_again, make_sample, read_sample, write_sample
 from hf_unet.training.settings import Settings, SettingsError
 from hf_unet.training.splits import Split
 

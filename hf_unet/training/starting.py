@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
-from hf_unet.pretrained import Repository
+from hf_unet.repositories.pretrained import Repository
 from hf_unet.training.settings import Settings, SettingsError
 from hf_unet.training.widening import widen
 

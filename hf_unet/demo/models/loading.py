@@ -11,7 +11,7 @@ from hf_unet.demo.zero_gpu import on_zero_gpu
 from hf_unet.errors import ModelError
 from hf_unet.model import best_device, load_network
 from hf_unet.network import SegmentationNetwork
-from hf_unet.pretrained import CONFIG, WEIGHTS
+from hf_unet.repositories.pretrained import CONFIG, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout or the Space's folder, in which hf_unet/, models/ and spaces/ lie."""

@@ -32,7 +32,7 @@ from hf_unet.demo.models.names import HubName
 from hf_unet.errors import ModelError
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
-from hf_unet.pretrained import CONFIG, WEIGHTS, Repository, read_config
+from hf_unet.repositories.pretrained import CONFIG, WEIGHTS, Repository, read_config
 
 LARGEST_WEIGHTS = 500_000_000
 """Bytes of a weights file that is downloaded for a visitor."""

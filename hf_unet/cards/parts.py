@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from hf_unet.card_header import merge_headers
+from hf_unet.cards.header import merge_headers
 from hf_unet.errors import ModelError
 
 TITLE = "title"
@@ -62,7 +62,7 @@ def merge_card(existing: str, generated: str) -> str:
     existing : str
         The card as it is, with whatever people wrote.
     generated : str
-        A card that `hf_unet.card.render_card` has made.
+        A card that `hf_unet.cards.card.render_card` has made.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def merge_card(existing: str, generated: str) -> str:
         - a part that only ``generated`` has is left out, since somebody took it out: see
           `left_out`. To have it back, put its two marks where it shall stand;
         - the header says what the new one says, and keeps the keys, tags, data sets and results
-          that only the old one has: see `hf_unet.card_header.merge_headers`.
+          that only the old one has: see `hf_unet.cards.header.merge_headers`.
 
         A card without any mark keeps all its text, and the parts follow below it.
 

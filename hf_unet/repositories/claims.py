@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from hf_unet.card import CARD, METRICS
-from hf_unet.card_differences import card_differences
+from hf_unet.cards.card import CARD, METRICS
+from hf_unet.cards.differences import card_differences
 from hf_unet.errors import AbsentFileError, ImageError, ModelError
 from hf_unet.masks import decide
-from hf_unet.pretrained import WEIGHTS, Repository, read_config
 from hf_unet.provenance import Origin
-from hf_unet.sample_tile import SAMPLE, SampledNetwork, SampleTile, read_sample
+from hf_unet.repositories.pretrained import WEIGHTS, Repository, read_config
+from hf_unet.repositories.sample_tile import SAMPLE, SampledNetwork, SampleTile, read_sample
 
 WEIGHTS_DIGEST = "weights_sha256"
 """Of metrics.json: SHA-256 of the model.safetensors that the figures are of."""

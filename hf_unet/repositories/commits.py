@@ -14,8 +14,8 @@ from huggingface_hub import (
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
-from hf_unet.card import CARD
-from hf_unet.card_parts import card_text, left_out, merge_card
+from hf_unet.cards.card import CARD
+from hf_unet.cards.parts import card_text, left_out, merge_card
 
 MOVED = 412
 """Status of the Hub's answer where somebody else's commit came first."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from hf_unet.errors import ModelError
-from hf_unet.placement import set_precision, weight_layers
-from hf_unet.pretrained import CONFIG, WEIGHTS, Repository
-from hf_unet.safetensors_file import (
+from hf_unet.repositories.placement import set_precision, weight_layers
+from hf_unet.repositories.pretrained import CONFIG, WEIGHTS, Repository
+from hf_unet.repositories.safetensors_file import (
     DTYPES,
     DamagedFileError,
     StoredTensor,
@@ -33,8 +33,8 @@ def read_weights(
         On the meta device; it is on ``device`` afterwards.
     device : torch.device
     dtype : torch.dtype or None
-        As `hf_unet.placement.set_precision` takes it. None: as the file has it; if it has
-        several, the smallest that holds them all.
+        As `hf_unet.repositories.placement.set_precision` takes it. None: as the file has it; if it
+        has several, the smallest that holds them all.
 
     Raises
     ------

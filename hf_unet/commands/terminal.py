@@ -4,6 +4,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+FAILED = 1
+"""Exit status where something does not fit; 2 is argparse's for a wrong command line."""
+
 
 class CommandError(ValueError):
     """A command cannot be carried out; the message says why."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from hf_unet.card import METRICS, render_card
-from hf_unet.card_header import KEPT_OUT
-from hf_unet.card_parts import parts_of
+from hf_unet.cards.card import METRICS, render_card
+from hf_unet.cards.header import KEPT_OUT
+from hf_unet.cards.parts import parts_of
 from hf_unet.errors import ModelError
 
 COMPARED = ("summary", "data", "figures", "expected-dice", "training", "energy", "limits")

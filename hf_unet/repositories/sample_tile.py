@@ -20,8 +20,8 @@ from hf_unet.errors import ImageError, ModelError
 from hf_unet.exports.files import write_whole
 from hf_unet.geometry import Geometry
 from hf_unet.images import ScienceImage, read_image
-from hf_unet.pretrained import Repository
 from hf_unet.provenance import Provenance
+from hf_unet.repositories.pretrained import Repository
 from hf_unet.segmentation import Segmentation
 
 SAMPLE = "sample.safetensors"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hf_unet.segment_command import argument_change
+from hf_unet.commands.segment import argument_change
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from hf_unet.card_figures import expected_text, figures_text
-from hf_unet.card_header import KEPT_OUT
-from hf_unet.card_picture import PICTURE, picture_source
-from hf_unet.card_training import (
+from hf_unet.cards.figures import expected_text, figures_text
+from hf_unet.cards.header import KEPT_OUT
+from hf_unet.cards.picture import PICTURE, picture_source
+from hf_unet.cards.training import (
     course_text,
     data_text,
     emitted_grams,
@@ -20,7 +20,7 @@ from hf_unet.card_training import (
 )
 from hf_unet.errors import ModelError
 
-HERE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 CARD = "README.md"
 
@@ -42,8 +42,8 @@ TAGS = (
 
 def template() -> str:
     """The text of model_card.md: beside this package when installed, above it in a checkout."""
-    packaged = HERE / "model_card.md"
-    return (packaged if packaged.is_file() else HERE.parent / "model_card.md").read_text("utf-8")
+    packaged = PACKAGE / "model_card.md"
+    return (packaged if packaged.is_file() else PACKAGE.parent / "model_card.md").read_text("utf-8")
 
 
 def render_card(
@@ -76,7 +76,7 @@ def render_card(
     Returns
     -------
     ModelCard
-        Its text is in marked parts, see `hf_unet.card_parts`.
+        Its text is in marked parts, see `hf_unet.cards.parts`.
 
     Raises
     ------

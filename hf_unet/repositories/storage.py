@@ -11,13 +11,14 @@ from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
 from safetensors.torch import save
 from torch import nn
 
-from hf_unet.card import render_card
-from hf_unet.configs import advice, arguments_of, class_named, parameters_of
+from hf_unet.cards.card import render_card
 from hf_unet.errors import ModelError
 from hf_unet.exports.files import write_whole
-from hf_unet.hub_commits import commit_folder
-from hf_unet.placement import checked_device, checked_dtype
-from hf_unet.pretrained import (
+from hf_unet.provenance import Origin
+from hf_unet.repositories.commits import commit_folder
+from hf_unet.repositories.configs import advice, arguments_of, class_named, parameters_of
+from hf_unet.repositories.placement import checked_device, checked_dtype
+from hf_unet.repositories.pretrained import (
     CONFIG,
     WEIGHTS,
     Repository,
@@ -26,8 +27,7 @@ from hf_unet.pretrained import (
     read_config,
     read_origin,
 )
-from hf_unet.provenance import Origin
-from hf_unet.weights import read_weights
+from hf_unet.repositories.weights import read_weights
 
 Network = TypeVar("Network", bound="StoredNetwork")
 
@@ -119,7 +119,7 @@ class StoredNetwork(
             As ``push_to_hub`` takes them, to publish the network as well: its config, its
             weights and a card made anew, not what else lies in the folder.
         model_card_kwargs : dict, optional
-            What `hf_unet.card.render_card` can fill into the card.
+            What `hf_unet.cards.card.render_card` can fill into the card.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class StoredNetwork(
         """Upload config.json, model.safetensors and a card in one commit.
 
         A card that is there already keeps all that people wrote: its marked parts and the keys of
-        its header that are generated are written anew, see `hf_unet.card_parts.merge_card`. Other
+        its header that are generated are written anew, see `hf_unet.cards.parts.merge_card`. Other
         files stay as they are, also such as tell of the weights before.
 
         Parameters
@@ -183,7 +183,7 @@ class StoredNetwork(
         allow_patterns, ignore_patterns, delete_patterns
             As `huggingface_hub.HfApi.upload_folder` takes them.
         model_card_kwargs : dict, optional
-            What `hf_unet.card.render_card` can fill into the card.
+            What `hf_unet.cards.card.render_card` can fill into the card.
 
         Returns
         -------
@@ -214,7 +214,7 @@ class StoredNetwork(
         return upload.info
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """Card of this network; `hf_unet.card.render_card` says what can be filled in."""
+        """Card of this network; `hf_unet.cards.card.render_card` says what can be filled in."""
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return render_card(self.config, **{"parameters": parameters} | kwargs)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from hf_unet.arguments import shortened
 from hf_unet.errors import ModelError
-from hf_unet.pretrained import CONFIG
+from hf_unet.repositories.pretrained import CONFIG
 
 Class = TypeVar("Class")
 

@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_unet.commands.terminal import FAILED, CommandError, StatusLine, say
 from hf_unet.provenance import RESULT, Record, read_record
-from hf_unet.terminal import CommandError, StatusLine, say
 
 if TYPE_CHECKING:
     from hf_unet.segmentation import Segmentation
     from hf_unet.segmenter import Segmenter
     from hf_unet.tiles import Progress
-
-FAILED = 1
 
 FIXED = ("revision", "page", "tile", "average", "set")
 """Options that a result.json answers."""

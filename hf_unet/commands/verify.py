@@ -4,13 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_unet.segment_command import usable_device
-from hf_unet.terminal import CommandError, StatusLine
+from hf_unet.commands.segment import usable_device
+from hf_unet.commands.terminal import FAILED, CommandError, StatusLine
 
 if TYPE_CHECKING:
     from hf_unet.network import SegmentationNetwork
-
-FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""The model card: written from metrics.json in marked parts, merged with what people wrote."""

@@ -1,0 +1,1 @@
+"""A model repository, a folder or on the Hub: read strictly, written whole, held to its word."""
