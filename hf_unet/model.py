@@ -153,13 +153,13 @@ class UNet(SegmentationNetwork):
         self.drop = nn.Dropout(self.dropout)
         self.bottleneck = Convolutions(channels[-2], channels[-1], pad, norm)
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
+            UpConvolution(2 * width, width, kernel_size=2, stride=2)
             for width in reversed(channels[:-1])
         )
         self.expansive = nn.ModuleList(
             Convolutions(2 * width, width, pad, norm) for width in reversed(channels[:-1])
         )
-        self.classifier = nn.Conv2d(base_channels, len(self.classes), kernel_size=1)
+        self.classifier = Convolution(base_channels, len(self.classes), kernel_size=1)
         self.reset_parameters()
 
     @property
@@ -271,6 +271,20 @@ def crop(features: Tensor, like: Tensor) -> Tensor:
     return features[..., top : top + height, left : left + width]
 
 
+class Convolution(nn.Conv2d):
+    """A convolution whose weights `UNet.reset_parameters` draws, and nobody before it."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
+
+
+class UpConvolution(nn.ConvTranspose2d):
+    """An up-convolution, likewise."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
+
+
 class Convolutions(nn.Sequential):
     """The 3x3 convolutions of one level, each followed by a ReLU.
 
@@ -291,7 +305,9 @@ class Convolutions(nn.Sequential):
         layers: list[nn.Module] = []
         for channels in (before, *[after] * (CONVS_PER_LEVEL - 1)):
             # Batch norm subtracts the mean, and with it any bias.
-            layers.append(nn.Conv2d(channels, after, kernel_size=3, padding=pad, bias=norm is None))
+            layers.append(
+                Convolution(channels, after, kernel_size=3, padding=pad, bias=norm is None)
+            )
             if norm == "batch":
                 layers.append(nn.BatchNorm2d(after))
             layers.append(nn.ReLU(inplace=True))

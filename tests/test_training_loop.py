@@ -629,7 +629,7 @@ def test_a_run_starts_from_the_weights_of_another(
     before = json.loads((first / "metrics.json").read_text())["training"]
     assert training["init"] == "teacher"
     assert [run["steps"] for run in training["before"]] == [before["steps"]]
-    assert "In 2 runs, each from the weights of the one before" in (best / "README.md").read_text()
+    assert "2 runs, each from the weights of the one before" in (best / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("share", "frozen"), [(0.0, True), (1.0, False)])

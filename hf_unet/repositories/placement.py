@@ -94,6 +94,13 @@ def set_precision(network: nn.Module, dtype: torch.dtype) -> None:
     >>> network[0].weight.dtype, network[1].weight.dtype
     (torch.bfloat16, torch.float32)
     """
-    network.to(torch.promote_types(dtype, torch.float32))
+    _convert(network, torch.promote_types(dtype, torch.float32))
     for layer in weight_layers(network):
-        layer.to(dtype)
+        _convert(layer, dtype)
+
+
+def _convert(module: nn.Module, dtype: torch.dtype) -> None:
+    """Convert a module where it is not of that type; asking torch for nothing takes memory too."""
+    values = [*module.parameters(), *module.buffers()]
+    if any(value.is_floating_point() and value.dtype != dtype for value in values):
+        module.to(dtype)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 DTYPES = {
@@ -122,28 +124,54 @@ def read_values(file: BufferedReader, stored: StoredTensor, into: Tensor) -> boo
     DamagedFileError
         If the file has become shorter since its header was read.
     """
-    flat = into.view(-1)
     kind = DTYPES[stored.dtype]
-    buffer = flat if kind == into.dtype else torch.empty(min(BLOCK, len(flat)), dtype=kind)
+    values = _as_array(into).reshape(-1)
+    buffer = values
+    if kind != into.dtype:
+        buffer = _as_array(torch.empty(min(BLOCK, len(values)), dtype=kind))
     finite = True
     file.seek(stored.start)
-    for first in range(0, len(flat), BLOCK):
-        block = flat[first : first + BLOCK]
-        raw = block if kind == into.dtype else buffer[: len(block)]
-        # As bytes, because NumPy, which lends the memory to be filled, has no bfloat16.
-        wanted = raw.view(torch.uint8).numpy().data
+    for first in range(0, len(values), BLOCK):
+        block = values[first : first + BLOCK]
+        raw = block if buffer is values else buffer[: len(block)]
+        wanted = raw.view(np.uint8).data
         if file.readinto(wanted) != len(wanted):
             raise DamagedFileError("The file ends within a tensor.")
         if raw is not block:
-            block.copy_(raw)
-        finite = finite and _is_finite(block)
+            _convert(raw, kind, block, into.dtype)
+        finite = finite and _is_finite(block, into.dtype)
     return finite
 
 
-def _is_finite(block: Tensor) -> bool:
-    if not block.is_floating_point():
-        return True
-    return all(math.isfinite(value) for value in block.aminmax())  # NaN is least and largest
+# NumPy does what it can, whose code is in memory already: torch's would take a first load of a
+# process some megabytes more.
+
+
+def _as_array(values: Tensor) -> NDArray[Any]:
+    """The same memory as NumPy sees it; bfloat16, which it has not, as whole numbers."""
+    return (values.view(torch.int16) if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def _as_tensor(values: NDArray[Any], dtype: torch.dtype) -> Tensor:
+    """Undo `_as_array`."""
+    return torch.from_numpy(values).view(dtype)
+
+
+def _convert(
+    values: NDArray[Any], kind: torch.dtype, into: NDArray[Any], dtype: torch.dtype
+) -> None:
+    if torch.bfloat16 in (kind, dtype):
+        _as_tensor(into, dtype).copy_(_as_tensor(values, kind))
+        return
+    with np.errstate(over="ignore"):  # what becomes infinite is found by who asks for it
+        np.copyto(into, values, casting="unsafe")
+
+
+def _is_finite(values: NDArray[Any], dtype: torch.dtype) -> bool:
+    if dtype == torch.bfloat16:
+        extremes = _as_tensor(values, dtype).aminmax()  # NaN is least and largest
+        return all(math.isfinite(value) for value in extremes)
+    return bool(np.isfinite(values).all())
 
 
 def _tensor(entry: Any, first: int) -> StoredTensor:
