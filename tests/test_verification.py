@@ -14,6 +14,7 @@ from whole_repositories import change_weight, edit_card, edit_json, make_reposit
 
 from hf_unet import ModelError, UNet
 from hf_unet.cards.parts import parts_of
+from hf_unet.onnx import export_onnx
 from hf_unet.repositories.claims import ROUNDED, ROUNDED_ON_GPU
 from hf_unet.repositories.sample_tile import make_sample, write_sample
 from hf_unet.verification import Verification, verify_repository
@@ -81,6 +82,29 @@ def test_weights_that_give_no_number_are_not_right(folder: Path) -> None:
     change_weight(folder, 3e38)  # beyond what any activation holds
     verification = verify_repository(folder)
     assert not verification.reproduces and "differ by up to nan" in verification.sample_differs[0]
+
+
+def test_an_export_is_held_to_the_weights(folder: Path, tmp_path: Path) -> None:
+    export_onnx(UNet.from_pretrained(folder), folder / "onnx" / "model.onnx")
+    verification = verify_repository(folder)
+    assert verification.holds
+    assert verification.right[-1].startswith("onnx/model.onnx is of these weights, and its prob")
+
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    change_weight(other, 0.5)
+    told = verify_repository(other).export_differs
+    assert told[0].startswith("onnx/model.onnx was exported from other weights")
+
+    changed = UNet.from_pretrained(other)
+    with torch.no_grad():  # no longer what was loaded: the file names no weights
+        changed.classifier.weight.add_(0.5)
+    export_onnx(changed, folder / "onnx" / "model.onnx")
+    told = verify_repository(folder).export_differs
+    assert told[0].startswith("onnx/model.onnx says something else of the sample")
+
+    (folder / "onnx" / "model.onnx").write_bytes(b"no graph")
+    told = verify_repository(folder).export_differs
+    assert told[0].startswith("onnx/model.onnx of net is no ONNX file")
 
 
 def test_a_changed_figure_in_the_card_is_named(folder: Path) -> None:

@@ -49,11 +49,12 @@ def verify(chosen: argparse.Namespace) -> int:
     if chosen.recipe is not None and chosen.data is None:
         chosen.complain("--recipe says which images of --data were kept out of training")
     from hf_unet.model import load_network
+    from hf_unet.verification import verify_loaded
 
     model = load_network(
         chosen.model, revision=chosen.revision, device=usable_device(chosen.device)
     )
-    verification = model.verify()
+    verification = verify_loaded(model)
     for sentence in verification.sentences:
         print(sentence, flush=True)
     wrong = len(verification.faults)

@@ -71,8 +71,9 @@ class Verification:
         Pixels of the sample that change their class, over all classes if these may overlap.
     tolerance : float
         Largest difference that counts as rounding on this device in this precision.
-    sample_differs, figures_differ, card_differs : tuple of str
-        A sentence for each thing that is not as the sample, metrics.json and the card say.
+    sample_differs, figures_differ, card_differs, export_differs : tuple of str
+        A sentence for each thing that is not as the sample, metrics.json and the card say, and on
+        an ONNX file that is not of the same network (see `hf_unet.verification`).
     unchecked : tuple of str
         A sentence for each thing that could not be checked, since a file is missing.
     right : tuple of str
@@ -88,6 +89,7 @@ class Verification:
     sample_differs: tuple[str, ...] = ()
     figures_differ: tuple[str, ...] = ()
     card_differs: tuple[str, ...] = ()
+    export_differs: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     right: tuple[str, ...] = ()
 
@@ -99,7 +101,8 @@ class Verification:
     @property
     def faults(self) -> tuple[str, ...]:
         """Every sentence about what differs or could not be checked."""
-        return self.sample_differs + self.figures_differ + self.card_differs + self.unchecked
+        differences = self.sample_differs + self.figures_differ + self.card_differs
+        return differences + self.export_differs + self.unchecked
 
     @property
     def sentences(self) -> tuple[str, ...]:
