@@ -44,8 +44,8 @@ lowest: $(TEST_STAMP) ## Test the lowest versions that pyproject.toml names (a p
 benchmarks: $(TEST_STAMP) ## Measure every speed, one after another
 	@set -e; for script in loading weight_map training demo; do echo "== $$script"; $(BIN)/python benchmarks/$$script.py; done
 
-results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of the bundled models
-	@$(BIN)/python benchmarks/results.py models/*
+results: $(TEST_STAMP) ## Write benchmarks/RESULTS.md from the figures of models and recorded runs
+	@$(BIN)/python benchmarks/results.py
 
 clean: ## Remove the environment, caches and built packages (never runs/)
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .gradio

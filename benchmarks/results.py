@@ -2,7 +2,8 @@
 
     python benchmarks/results.py models/* runs/* [--output benchmarks/RESULTS.md]
 
-Without folders: those in models/. Every figure of ours comes from a metrics.json, every other one
+Without folders: those in models/, and in benchmarks/runs/ the records of runs whose networks are
+not bundled. Every figure of ours comes from a metrics.json, every other one
 from published.toml, with its source and with what differs between the conditions. Intervals are
 the 95 % bootstrap intervals over images that metrics.json holds.
 """
@@ -308,13 +309,22 @@ def render(models: Mapping[str, Mapping[str, Any]], published: Published) -> str
     return "\n".join(lines) + "\n"
 
 
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.glob("*") if path.is_dir())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="*", type=Path, help="models and runs (default: models/*)")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        help="models and runs (default: models/* and benchmarks/runs/*)",
+    )
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     options = parser.parse_args(arguments)
     models = {}
-    for folder in options.folders or sorted((HERE.parent / "models").iterdir()):
+    for folder in options.folders or [*_folders(HERE.parent / "models"), *_folders(HERE / "runs")]:
         if not (folder / METRICS_FILE).is_file():
             print(f"{folder.name} has no {METRICS_FILE}: left out.")
         elif folder.name in models:

@@ -482,3 +482,11 @@ def test_what_is_folded_follows_the_weights() -> None:
         after = model(images)
     torch.testing.assert_close(after, model(images).detach(), rtol=1e-5, atol=1e-5)
     assert not torch.allclose(after, before, atol=1e-3)
+
+
+@pytest.mark.parametrize("depth", range(1, 8))
+def test_most_of_a_tile_is_not_margin_however_deep_the_network(depth: int) -> None:
+    model = UNet(base_channels=1, depth=depth)
+    plan = model.plan(9000, 9000)
+    assert plan.side[0] - 2 * model.margin >= 0.4 * plan.side[0]
+    assert plan.side[0] <= max(768, 4 * model.margin)
