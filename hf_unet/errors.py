@@ -73,3 +73,15 @@ class AbsentFileError(ModelError):
 
 class ResultError(ValueError):
     """A saved result cannot be made again, or a result cannot be saved."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""What another library's error says, as one sentence.
+
+    Examples
+    --------
+    >>> first_line(OSError("no route\nto the host")), first_line(KeyboardInterrupt())
+    ('no route.', 'KeyboardInterrupt.')
+    """
+    text = str(error).strip().splitlines()
+    return (text[0].rstrip(".") + ".") if text else f"{type(error).__name__}."

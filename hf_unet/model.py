@@ -216,10 +216,10 @@ class UNet(SegmentationNetwork):
         values of one output value: 9 x 64 for a 3x3 convolution over 64 channels. An output
         pixel of an up-convolution of stride 2 receives one pixel, so N is its input channels.
         """
+        if self.classifier.weight.is_meta:  # no values; torch would load its compiler to draw none
+            return
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                if module.weight.is_meta:  # no values; torch would load its compiler to draw none
-                    continue
                 incoming = module.in_channels
                 if isinstance(module, nn.Conv2d):
                     incoming *= module.kernel_size[0] * module.kernel_size[1]
@@ -271,18 +271,23 @@ def crop(features: Tensor, like: Tensor) -> Tensor:
     return features[..., top : top + height, left : left + width]
 
 
-class Convolution(nn.Conv2d):
-    """A convolution whose weights `UNet.reset_parameters` draws, and nobody before it."""
+class Undrawn:
+    """A layer whose weights `UNet.reset_parameters` sets, and nobody before it."""
 
     def reset_parameters(self) -> None:
         """Leave the weights as they are."""
 
 
-class UpConvolution(nn.ConvTranspose2d):
+class Convolution(Undrawn, nn.Conv2d):
+    """A convolution without weights of its own choice."""
+
+
+class UpConvolution(Undrawn, nn.ConvTranspose2d):
     """An up-convolution, likewise."""
 
-    def reset_parameters(self) -> None:
-        """Leave the weights as they are."""
+
+class BatchNorm(Undrawn, nn.BatchNorm2d):
+    """Batch norm, likewise."""
 
 
 class Convolutions(nn.Sequential):
@@ -309,7 +314,7 @@ class Convolutions(nn.Sequential):
                 Convolution(channels, after, kernel_size=3, padding=pad, bias=norm is None)
             )
             if norm == "batch":
-                layers.append(nn.BatchNorm2d(after))
+                layers.append(BatchNorm(after))
             layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
         self._foldable = norm == "batch"

@@ -1,6 +1,7 @@
 """What several test files need: a quiet, offline process, and the real data where it is present."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data (../shared/data) is absent")
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model repository that carries everything, and the data that its figures are of."""
+    from whole_repositories import make_repository
+
+    return make_repository(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def copied(whole: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of that repository, to be changed."""
+    return Path(shutil.copytree(whole[0], tmp_path / "net"))

@@ -30,6 +30,21 @@ def drawn(seed: int = 2, **arguments: Any) -> UNet:
     return model
 
 
+def bright() -> UNet:
+    """A network that finds what is bright: one weight of each layer is 1, the rest 0."""
+    network = UNet(base_channels=1, depth=1, normalization="bit-depth")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for block in (network.contracting[0], network.expansive[0]):
+            for layer in block:
+                if isinstance(layer, torch.nn.Conv2d):
+                    layer.weight[0, 0, 1, 1] = 1
+        network.classifier.weight[1] = 2
+        network.classifier.bias[1] = -1
+    return network
+
+
 def picture(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
     """Blobs of a few pixels on a dark ground."""
     noise = np.random.default_rng(seed).standard_normal(shape)

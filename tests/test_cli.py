@@ -14,6 +14,7 @@ import torch
 from discs import draw_discs, make_data
 from hub_server import HubServer
 from PIL import Image
+from small_networks import bright
 
 from hf_unet import UNet, __version__
 from hf_unet.cli import main
@@ -25,19 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that finds what is bright: one weight of each layer is 1, the rest 0."""
-    network = UNet(base_channels=1, depth=1, normalization="bit-depth")
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        for block in (network.contracting[0], network.expansive[0]):
-            for layer in block:
-                if isinstance(layer, torch.nn.Conv2d):
-                    layer.weight[0, 0, 1, 1] = 1
-        network.classifier.weight[1] = 2
-        network.classifier.bias[1] = -1
     folder = tmp_path_factory.mktemp("models") / "bright"
-    network.save_pretrained(folder)
+    bright().save_pretrained(folder)
     return folder
 
 

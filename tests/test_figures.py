@@ -1,44 +1,32 @@
 """Figures measured again: what rounding explains, and what is named."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_repositories import edit_json, make_repository
+from whole_repositories import edit_json
 
 from hf_unet import ModelError, UNet
 from hf_unet.training.figures import figure_differences, figure_faults
 from hf_unet.training.settings import SettingsError
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_repository(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def folder(original: tuple[Path, Path], tmp_path: Path) -> Path:
-    """A copy of the repository, to be changed."""
-    return Path(shutil.copytree(original[0], tmp_path / "net"))
-
-
-def test_figures_measured_again_are_the_same(original: tuple[Path, Path]) -> None:
-    net, data = original
+def test_figures_measured_again_are_the_same(whole: tuple[Path, Path]) -> None:
+    net, data = whole
     assert figure_faults(UNet.from_pretrained(net), data) == ()
 
 
 def test_a_figure_that_the_data_does_not_give_is_named(
-    folder: Path, original: tuple[Path, Path]
+    copied: Path, whole: tuple[Path, Path]
 ) -> None:
     def edit(metrics: dict[str, Any]) -> None:
         metrics["validation"]["pixel_error"] += 0.002
         metrics["validation"]["seg"] -= 0.001  # less than one object in a hundred
         metrics["data"]["train_images"] = 600
 
-    edit_json(folder / "metrics.json", edit)
-    images, error = figure_faults(UNet.from_pretrained(folder), original[1])
+    edit_json(copied / "metrics.json", edit)
+    images, error = figure_faults(UNet.from_pretrained(copied), whole[1])
     assert images == "data.train_images is 600 in metrics.json, and 6 on this data."
     assert re.fullmatch(
         r"validation\.pixel_error is 0\.\d+ in metrics\.json, and 0\.\d+ on this data\.", error
@@ -81,13 +69,13 @@ def test_on_a_gpu_figures_may_lie_ten_times_as_far_off() -> None:
 
 
 def test_a_repository_without_settings_or_figures_says_so(
-    folder: Path, original: tuple[Path, Path]
+    copied: Path, whole: tuple[Path, Path]
 ) -> None:
-    (folder / "settings.json").unlink()
+    (copied / "settings.json").unlink()
     with pytest.raises(SettingsError, match=r"holds no settings\.json .*--recipe"):
-        figure_faults(UNet.from_pretrained(folder), original[1])
-    settings = original[0] / "settings.json"
-    assert figure_faults(UNet.from_pretrained(folder), original[1], settings) == ()
-    (folder / "metrics.json").unlink()
+        figure_faults(UNet.from_pretrained(copied), whole[1])
+    settings = whole[0] / "settings.json"
+    assert figure_faults(UNet.from_pretrained(copied), whole[1], settings) == ()
+    (copied / "metrics.json").unlink()
     with pytest.raises(ModelError, match=r"holds no metrics\.json"):
-        figure_faults(UNet.from_pretrained(folder), original[1], settings)
+        figure_faults(UNet.from_pretrained(copied), whole[1], settings)

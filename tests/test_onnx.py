@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from small_networks import drawn, picture
+from small_networks import bright, drawn, picture
 
 from hf_unet import ModelError, Segmentation, UNet, __version__
 from hf_unet.onnx import OnnxExport, OnnxNetwork, export_onnx
@@ -132,17 +132,7 @@ def test_every_class_is_found(pair: Pair) -> None:
 
 
 def test_a_network_set_by_hand_finds_what_is_bright(tmp_path: Path) -> None:
-    network = UNet(base_channels=1, depth=1, normalization="bit-depth")
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        for block in (network.contracting[0], network.expansive[0]):
-            for layer in block:
-                if isinstance(layer, torch.nn.Conv2d):
-                    layer.weight[0, 0, 1, 1] = 1
-        network.classifier.weight[1] = 2
-        network.classifier.bias[1] = -1
-    export_onnx(network, tmp_path / "bright.onnx")
+    export_onnx(bright(), tmp_path / "bright.onnx")
     image = np.full((4, 6), 20, np.uint8)
     image[1:3, 2:5] = 200
     result = OnnxNetwork.from_pretrained(tmp_path / "bright.onnx").segment(image)

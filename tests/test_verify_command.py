@@ -1,6 +1,5 @@
 """hf-unet verify and train/sample.py: what they print, and their exit status."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from hub_server import HubServer
 from PIL import Image
 from small_networks import picture
-from whole_repositories import change_weight, edit_card, edit_json, make_repository, stored
+from whole_repositories import change_weight, edit_card, edit_json, stored
 
 from hf_unet.cli import main
 from hf_unet.verification import verify_repository
@@ -18,23 +17,12 @@ from hf_unet.verification import verify_repository
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return make_repository(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def folder(original: tuple[Path, Path], tmp_path: Path) -> Path:
-    """A copy of the repository, to be changed."""
-    return Path(shutil.copytree(original[0], tmp_path / "net"))
-
-
 def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def test_the_command_says_what_holds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("verify", folder, "--device", "cpu") == 0
+def test_the_command_says_what_holds(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", copied, "--device", "cpu") == 0
     assert capsys.readouterr().out.splitlines() == [
         "The sample is reproduced on cpu: probabilities differ by at most 0, and no pixel changes "
         "its class.",
@@ -45,40 +33,40 @@ def test_the_command_says_what_holds(folder: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_command_fails_where_something_differs_or_is_missing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit_card(folder, "Finds discs.", "Finds cells.")
-    (folder / "sample.safetensors").unlink()
-    assert run("verify", folder, "--device", "cpu") == 1
+    edit_card(copied, "Finds discs.", "Finds cells.")
+    (copied / "sample.safetensors").unlink()
+    assert run("verify", copied, "--device", "cpu") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "The figures of metrics.json are of these weights."
     assert lines[-1] == "2 things to look at."
-    (folder / "config.json").unlink()
-    assert run("verify", folder) == 1
+    (copied / "config.json").unlink()
+    assert run("verify", copied) == 1
     captured = capsys.readouterr()
     assert captured.out == "" and "holds no config.json" in captured.err
 
 
 def test_the_command_measures_again(
-    folder: Path, original: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    copied: Path, whole: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = original[1]
-    assert run("verify", folder, "--data", data, "--device", "cpu") == 0
+    data = whole[1]
+    assert run("verify", copied, "--data", data, "--device", "cpu") == 0
     assert f"The figures are those that {data} gives." in capsys.readouterr().out
-    edit_json(folder / "metrics.json", lambda metrics: metrics["validation"].update(images=7))
-    recipe = original[0] / "settings.json"
-    assert run("verify", folder, "--data", data, "--recipe", recipe, "--device", "cpu") == 1
+    edit_json(copied / "metrics.json", lambda metrics: metrics["validation"].update(images=7))
+    recipe = whole[0] / "settings.json"
+    assert run("verify", copied, "--data", data, "--recipe", recipe, "--device", "cpu") == 1
     out = capsys.readouterr().out
     assert "validation.images is 7 in metrics.json, and 2 on this data.\n1 thing to look" in out
-    assert run("verify", folder, "--data", folder, "--device", "cpu") == 1  # no images there
+    assert run("verify", copied, "--data", copied, "--device", "cpu") == 1  # no images there
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_revision_and_a_recipe_without_data(
-    hub: HubServer, folder: Path, capsys: pytest.CaptureFixture[str]
+    hub: HubServer, copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = hub.add("org/net")
-    repository.put(stored(folder))
+    repository.put(stored(copied))
     repository.name_tag("v1", "main")
     repository.put({"README.md": b"Just words."})
     assert run("verify", "org/net", "--revision", "v1", "--device", "cpu") == 0
@@ -89,15 +77,15 @@ def test_a_revision_and_a_recipe_without_data(
     assert caught.value.code == 2
 
 
-def test_without_the_packages_of_training_only_figures_are_out_of_reach(folder: Path) -> None:
+def test_without_the_packages_of_training_only_figures_are_out_of_reach(copied: Path) -> None:
     program = (
         "import sys; sys.modules['accelerate'] = None; from hf_unet.cli import main; "
         "sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", program, "verify", str(folder), "--device", "cpu"]
+    command = [sys.executable, "-c", program, "verify", str(copied), "--device", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stderr == ""
-    command += ["--data", str(folder)]
+    command += ["--data", str(copied)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
@@ -127,19 +115,19 @@ def sample_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def test_a_model_gets_another_sample_and_an_old_one_its_digest(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    image = folder.parent / "cells.png"
+    image = copied.parent / "cells.png"
     Image.fromarray(picture(60, 50)).save(image)
-    (folder / "sample.safetensors").unlink()
-    edit_json(folder / "metrics.json", lambda metrics: metrics.pop("weights_sha256"))
-    assert sample_command(monkeypatch, folder, "--image", image) == 1
+    (copied / "sample.safetensors").unlink()
+    edit_json(copied / "metrics.json", lambda metrics: metrics.pop("weights_sha256"))
+    assert sample_command(monkeypatch, copied, "--image", image) == 1
     assert "say where the image comes from" in capsys.readouterr().err
-    assert sample_command(monkeypatch, folder, "--image", image, "--source", "CC0") == 0
+    assert sample_command(monkeypatch, copied, "--image", image, "--source", "CC0") == 0
     assert "kB in sample.safetensors of net" in capsys.readouterr().out
-    assert len(verify_repository(folder).faults) == 1  # the digest
-    assert sample_command(monkeypatch, folder, "--trust-figures") == 0
-    assert verify_repository(folder).holds
-    change_weight(folder, 0.5)
-    assert sample_command(monkeypatch, folder, "--trust-figures") == 1
+    assert len(verify_repository(copied).faults) == 1  # the digest
+    assert sample_command(monkeypatch, copied, "--trust-figures") == 0
+    assert verify_repository(copied).holds
+    change_weight(copied, 0.5)
+    assert sample_command(monkeypatch, copied, "--trust-figures") == 1
     assert "names other weights than these" in capsys.readouterr().err

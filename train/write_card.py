@@ -8,10 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from hf_unet.cards.picture import write_picture
-from hf_unet.display import displayed
+from hf_unet.cards.picture import write_picture_of
 from hf_unet.huge_pages import use_huge_pages
 from hf_unet.model import load_network
 from hf_unet.training.run_folder import METRICS, write_card
@@ -39,8 +36,7 @@ def main() -> int:
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         if arguments.sample is not None:
             result = load_network(folder).segment(arguments.sample)
-            overlay = np.asarray(result.overlay())
-            write_picture(folder, displayed(result.image), overlay, arguments.source)
+            write_picture_of(result, folder, arguments.source)
         write_card(folder, metrics, arguments.name or folder.as_posix())
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -27,6 +27,9 @@ CARD = "README.md"
 METRICS = "metrics.json"
 """The figures of a model repository."""
 
+SETTINGS = "settings.json"
+"""How its network was trained."""
+
 UNTRAINED = "No figures have been computed for this network: it was saved without metrics."
 
 TAGS = (
@@ -156,7 +159,7 @@ def card_of(
         config,
         _read(repository / METRICS) if metrics is None else metrics,
         repo_id=repo_id,
-        settings=_read(repository / "settings.json") if settings is None else settings,
+        settings=_read(repository / SETTINGS) if settings is None else settings,
         picture=picture_source(image) if image.is_file() else None,
     )
 

@@ -8,7 +8,7 @@ import yaml
 
 from hf_unet.cards.card import METRICS, render_card
 from hf_unet.cards.header import KEPT_OUT
-from hf_unet.cards.parts import parts_of
+from hf_unet.cards.parts import header_of, parts_of
 from hf_unet.errors import ModelError
 
 COMPARED = ("summary", "data", "figures", "expected-dice", "training", "energy", "limits")
@@ -17,7 +17,6 @@ COMPARED = ("summary", "data", "figures", "expected-dice", "training", "energy",
 SHOWN = 60
 """Characters of a line that a sentence quotes."""
 
-_HEADER = re.compile(r"\A\s*^---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
 
 
@@ -50,7 +49,7 @@ def card_differences(
         return (f"The card cannot be compared with its figures: {METRICS} is damaged.",)
     try:
         found = parts_of(text)
-        sentences = _index_differences(_header(text), _header(right))
+        sentences = _index_differences(*(yaml.safe_load(header_of(card)) for card in (text, right)))
     except ModelError as error:
         return (str(error),)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -97,11 +96,6 @@ def part_differences(part: str, given: str, right: str) -> list[str]:
         line = _quoted(theirs[shared])
         sentences.append(f"The {part} part of the card has {line}, which {METRICS} does not make.")
     return sentences
-
-
-def _header(text: str) -> Any:
-    header = _HEADER.match(text)
-    return yaml.safe_load(header["yaml"]) if header else None
 
 
 def _index_differences(given: Any, right: Any) -> list[str]:

@@ -193,6 +193,11 @@ def _unpaired(name: str, found: str, lacking: str) -> ModelError:
     )
 
 
+def header_of(text: str) -> str:
+    """The YAML of a card's header, "" where there is none."""
+    return _split(_unified(text))[0]
+
+
 def _split(text: str) -> tuple[str, str]:
     """The YAML of a card's header, and its body."""
     header = _HEADER.match(text)

@@ -9,6 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from hf_unet.errors import ModelError
 from hf_unet.exports.files import write_whole
+from hf_unet.segmentation import Segmentation
 
 PICTURE = "picture.png"
 
@@ -18,6 +19,13 @@ LARGEST_FILE = 150_000
 _SIDES = (480, 384, 320, 256, 192)
 _GAP = 8  # pixels
 _SOURCE = "Source"
+
+
+def write_picture_of(result: Segmentation, folder: Path, source: str) -> None:
+    """Write picture.png of an image that was segmented; ``source`` is as in `draw_picture`."""
+    from hf_unet.display import displayed  # as below
+
+    write_picture(folder, displayed(result.image), np.asarray(result.overlay()), source)
 
 
 def write_picture(

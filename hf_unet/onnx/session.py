@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hf_unet.errors import ModelError
+from hf_unet.errors import ModelError, first_line
 from hf_unet.onnx.extra import require
 from hf_unet.onnx.graph import INPUT, OUTPUT
 
@@ -63,7 +63,7 @@ class Session:
         except Exception as error:  # onnxruntime's own have no class in common
             raise ModelError(
                 f"onnxruntime {onnxruntime.__version__} cannot run {title}: "
-                f"{_first_line(error)} Export the network again, or upgrade onnxruntime."
+                f"{first_line(error)} Export the network again, or upgrade onnxruntime."
             ) from error
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,11 +89,6 @@ class Session:
         except Exception as error:
             if "allocate" in str(error):
                 raise MemoryError(str(error)) from error
-            raise ModelError(f"{self._title} cannot be run: {_first_line(error)}") from error
+            raise ModelError(f"{self._title} cannot be run: {first_line(error)}") from error
         array: NDArray[np.float32] = found[0]
         return array
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0].rstrip(".") + ".") if text else f"{type(error).__name__}."

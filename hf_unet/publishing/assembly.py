@@ -4,12 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from hf_unet.cards.card import CARD, METRICS, card_of
+from hf_unet.cards.card import CARD, METRICS, SETTINGS, card_of
 from hf_unet.cards.parts import merge_card, parts_of, read_card
-from hf_unet.cards.picture import PICTURE, write_picture
-from hf_unet.display import displayed
+from hf_unet.cards.picture import PICTURE, write_picture_of
 from hf_unet.exports.files import write_whole
 from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
@@ -19,7 +16,6 @@ from hf_unet.repositories.pretrained import CONFIG, ONNX, WEIGHTS
 from hf_unet.repositories.sample_tile import SAMPLE, make_sample, write_sample
 from hf_unet.verification import verify_repository
 
-SETTINGS = "settings.json"
 BEST = "best"
 EXAMPLES = "examples"
 """Folder of images that the demo offers with the model, if it has one."""
@@ -151,9 +147,7 @@ def _add_sample(
     if sample is not None:
         made = make_sample(network, sample.path, source=sample.source)
         write_sample(folder, made)
-        result = network.segment(sample.path)
-        overlay = np.asarray(result.overlay())
-        write_picture(folder, displayed(result.image), overlay, sample.source)
+        write_picture_of(network.segment(sample.path), folder, sample.source)
         return
     if (model / SAMPLE).is_file():
         shutil.copyfile(model / SAMPLE, folder / SAMPLE)

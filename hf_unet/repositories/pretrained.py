@@ -5,12 +5,10 @@ logged and missing weights are left as they were drawn, so a random network may 
 each of these is a `ModelError`. Nothing is ever unpickled.
 """
 
-import json
 import os
 import re
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from hf_unet.errors import AbsentFileError, ModelError
+from hf_unet.errors import AbsentFileError, ModelError, first_line
 from hf_unet.provenance import Origin, file_sha256
+from hf_unet.repositories.strict_json import JsonError, RepeatedNameError, parse_json
 
 CONFIG = constants.CONFIG_NAME
 WEIGHTS = constants.SAFETENSORS_SINGLE_FILE
@@ -171,7 +170,7 @@ class Repository:
                 "Try again in a while, or give a local folder."
             )
         return ModelError(
-            f"{what} could not be fetched from the Hub: {_first_line(error)} Try again, or give a "
+            f"{what} could not be fetched from the Hub: {first_line(error)} Try again, or give a "
             "local folder."
         )
 
@@ -294,11 +293,10 @@ def parse_config(content: bytes, whose: str) -> dict[str, Any]:
             "this library. Download or save the model again."
         )
     try:
-        config = json.loads(content.decode(), object_pairs_hook=partial(_once, whose=whose))
-        json.dumps(config, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except ModelError:
-        raise
-    except (ValueError, RecursionError) as error:
+        config = parse_json(content)
+    except RepeatedNameError as error:
+        raise ModelError(f"{whose} says {str(error)!r:.80} twice. Save the model again.") from error
+    except JsonError as error:
         raise _damaged(whose) from error
     if not isinstance(config, dict):
         raise ModelError(f"{whose} is not a JSON object.")
@@ -311,15 +309,6 @@ def _damaged(whose: str) -> ModelError:
     )
 
 
-def _once(pairs: list[tuple[str, Any]], whose: str) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in content:
-            raise ModelError(f"{whose} says {name!r:.80} twice. Save the model again.")
-        content[name] = value
-    return content
-
-
 def _looks_like_a_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
 
@@ -330,8 +319,3 @@ def _is_commit(name: str) -> bool:
 
 def _status(error: HfHubHTTPError) -> int:
     return error.response.status_code
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0].rstrip(".") + ".") if text else f"{type(error).__name__}."

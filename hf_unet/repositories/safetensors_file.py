@@ -4,7 +4,6 @@ The safetensors library maps the whole file into memory beside the tensors that 
 Read a block at a time, weights take no more memory than they fill in the end.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from io import BufferedReader
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from hf_unet.repositories.strict_json import JsonError, parse_json
 
 DTYPES = {
     "F64": torch.float64,
@@ -82,9 +83,8 @@ def read_header(file: BufferedReader) -> dict[str, StoredTensor]:
     if size < _LENGTH or length > min(size - _LENGTH, LARGEST_HEADER):
         raise DamagedFileError("The header is longer than the file.")
     try:
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_once)
-        json.dumps(header, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError) as error:
+        header = parse_json(file.read(length))
+    except JsonError as error:
         raise DamagedFileError("The header is no JSON.") from error
     if not isinstance(header, dict):
         raise DamagedFileError("The header is no JSON object.")
@@ -196,10 +196,3 @@ def _are_whole(values: Any) -> bool:
         and len(values) <= MOST_DIMENSIONS
         and all(type(value) is int and 0 <= value <= LARGEST_NUMBER for value in values)
     )
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise DamagedFileError("A name occurs twice.")
-    return content

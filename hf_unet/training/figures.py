@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hf_unet.cards.card import METRICS
+from hf_unet.cards.card import METRICS, SETTINGS
 from hf_unet.errors import AbsentFileError, ModelError
 from hf_unet.network import SegmentationNetwork
 from hf_unet.repositories.claims import read_metrics
@@ -15,7 +15,6 @@ from hf_unet.training.datasets import find_pairs
 from hf_unet.training.hub_data import resolve_data
 from hf_unet.training.measuring import measure
 from hf_unet.training.pairs import Pair
-from hf_unet.training.run_folder import SETTINGS
 from hf_unet.training.settings import DataSettings, Settings, SettingsError, read_settings
 from hf_unet.training.splits import hold_out
 

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from hf_unet.cards.card import METRICS, card_of
+from hf_unet.cards.card import METRICS, SETTINGS, card_of
 from hf_unet.cards.parts import merge_card, parts_of, read_card
 from hf_unet.errors import AbsentFileError
 from hf_unet.exports.files import write_whole
@@ -40,7 +40,6 @@ from hf_unet.training.splits import Split
 CHECKPOINT = "checkpoint"
 REPLACED = "checkpoint.old"
 LOG = "log.jsonl"
-SETTINGS = "settings.json"
 
 
 def prepare_folder(output: Path, settings: Settings, split: Split, *, resume: bool) -> None:
