@@ -33,8 +33,9 @@ LARGEST_HEADER = 2**20
 LARGEST_NUMBER, MOST_DIMENSIONS = 2**48, 8
 """Of a shape; more bytes than any file has."""
 
-BLOCK = 2**16
-"""Values that are converted together."""
+BLOCK = 2**14
+"""Values that are converted together. Four times as many left holes of up to 1.5 MB among weights
+of their size, now and then."""
 
 _LENGTH = 8
 """Bytes at the file's start that hold the length of its header."""
