@@ -13,12 +13,12 @@ from hf_unet.demo.opening import prepare
 from hf_unet.demo.page import build, looks
 from hf_unet.demo.programs.mcp_server import wants_mcp
 from hf_unet.demo.uploads import LARGEST_FILE
-from hf_unet.huge_pages import use_huge_pages
+from hf_unet.memory import reuse_memory
 
 
 def serve(**settings: Any) -> Any:
     """Serve the page; returns what Gradio's ``launch``, which takes the settings, does."""
-    use_huge_pages()
+    reuse_memory()
     # While the page is built and the first browser loads it.
     threading.Thread(target=prepare, daemon=True).start()
     return (

@@ -39,8 +39,8 @@ from playwright.sync_api import sync_playwright
 from hf_unet.demo import actions
 from hf_unet.demo.models.loading import EXAMPLES, load_model
 from hf_unet.demo.segmenting import segment_upload
-from hf_unet.huge_pages import use_huge_pages
 from hf_unet.images import match_channels, normalize, read_image
+from hf_unet.memory import reuse_memory
 from hf_unet.tiles import run_tiles
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7915)
     parser.add_argument("--turns", type=int, default=5)
     given = parser.parse_args()
-    use_huge_pages()  # as the server does
+    reuse_memory()  # as the server does
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as name:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=list(ARGUMENTS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hf_unet import __version__
 from hf_unet.commands import check_masks, export, segment, verify
 from hf_unet.commands.terminal import FAILED, say
-from hf_unet.huge_pages import use_huge_pages
+from hf_unet.memory import reuse_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     Exit status: 0 when all went well, 1 when something did not, said in a sentence on stderr.
     """
-    use_huge_pages()
+    reuse_memory()
     chosen = _parser().parse_args(arguments)
     try:
         status: int = chosen.verb(chosen)

@@ -154,6 +154,17 @@ def test_a_truth_that_cannot_be_read_is_advised_by_what_can_be_done_to_it(files:
     assert "threshold" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("pixels", "times"), [(60 * 70, 0), (60 * 70 - 1, 1)])
+def test_memory_is_given_back_after_large_images(
+    files: Path, monkeypatch: pytest.MonkeyPatch, pixels: int, times: int
+) -> None:
+    given: list[None] = []
+    monkeypatch.setattr(segmenting, "LARGE", pixels)
+    monkeypatch.setattr(segmenting, "give_back_memory", lambda: given.append(None))
+    segment(files)
+    assert len(given) == times
+
+
 def test_objects_of_the_weight_map_are_the_truths_or_else_the_predictions(network: UNet) -> None:
     alone, judged = shown_with(network, noise()), shown_with(network, noise(), two_squares())
     assert alone.predicted and not judged.predicted

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From low to high. Modules of one line may use each other as long as no circle arises.
 LAYERS = [
     {"errors"},
-    {"colors", "file_names", "geometry", "huge_pages", "masks", "snippets"},
+    {"colors", "file_names", "geometry", "memory", "masks", "snippets"},
     {"arguments"},
     {"images"},
     {"distances", "instance_sets", "instances", "labels", "loss", "metrics", "tiles"},

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hf_unet.cards.card import METRICS
-from hf_unet.huge_pages import use_huge_pages
+from hf_unet.memory import reuse_memory
 from hf_unet.model import load_network
 from hf_unet.repositories.pretrained import Repository
 from hf_unet.training.figures import kept_out, settings_of
@@ -26,7 +26,7 @@ from hf_unet.training.tuning import tune
 
 def main() -> int:
     """Run the command line; 0 when evaluated, 1 when something does not fit."""
-    use_huge_pages()
+    reuse_memory()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

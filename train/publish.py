@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hf_unet.cards.parts import marked
-from hf_unet.huge_pages import use_huge_pages
+from hf_unet.memory import reuse_memory
 from hf_unet.publishing import Publication, PublishError, SampleImage, assemble, publish
 
 DEPLOY = Path(__file__).resolve().parent.parent / "spaces" / "deploy.py"
@@ -20,7 +20,7 @@ DEPLOY = Path(__file__).resolve().parent.parent / "spaces" / "deploy.py"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when published, 1 when something does not fit."""
-    use_huge_pages()
+    reuse_memory()
     options = _parse(arguments)
     sample = None if options.sample is None else SampleImage(options.sample, options.source)
     name = options.repo.rpartition("/")[2]

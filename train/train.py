@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from hf_unet.huge_pages import use_huge_pages
+from hf_unet.memory import reuse_memory
 from hf_unet.training.hub_data import resolve_data
 from hf_unet.training.loop import DivergedError, train
 from hf_unet.training.settings import read_settings
@@ -16,7 +16,7 @@ from hf_unet.training.settings import read_settings
 
 def main() -> int:
     """Run the command line; 0 when trained, 1 when something does not fit."""
-    use_huge_pages()
+    reuse_memory()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 from hf_unet.cards.picture import write_picture_of
-from hf_unet.huge_pages import use_huge_pages
+from hf_unet.memory import reuse_memory
 from hf_unet.model import load_network
 from hf_unet.training.run_folder import METRICS, write_card
 
 
 def main() -> int:
     """Run the command line; 0 when written, 1 when something does not fit."""
-    use_huge_pages()
+    reuse_memory()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -18,12 +18,16 @@ from hf_unet.demo.zero_gpu import on_zero_gpu, segment_on_gpu
 from hf_unet.errors import ImageError
 from hf_unet.images import ScienceImage
 from hf_unet.judgement import true_mask
+from hf_unet.memory import give_back_memory
 from hf_unet.network import SegmentationNetwork
 from hf_unet.segmentation import Segmentation
 from hf_unet.tiles import Progress
 
 MOST_PROBABILITIES = 800_000_000
 """Pixels times classes of one image: 3.2 GB, and about as much again while it is segmented."""
+
+LARGE = 4_000_000
+"""Pixels of an image beyond which the memory it took is given back, not kept for the next one."""
 
 
 class Stopped(ImageError):
@@ -120,6 +124,8 @@ def segment_within(
 ) -> Segmentation:
     """Segment within the demo's bounds, on a lent GPU where there is one.
 
+    Free memory is given back after a large image, and otherwise kept for the next.
+
     Raises
     ------
     ImageError
@@ -132,8 +138,12 @@ def segment_within(
             f"{len(network.classes)} classes of {height * width / 1e6:.0f} megapixels are more "
             "than this page can hold. Cut the image into pieces, or use hf-unet segment."
         )
-    # A lent GPU works in another process, to which no progress and no stop can be given.
-    return segment_on_gpu(network, pixels, progress=None if on_zero_gpu() else progress)
+    try:
+        # A lent GPU works in another process, to which no progress and no stop can be given.
+        return segment_on_gpu(network, pixels, progress=None if on_zero_gpu() else progress)
+    finally:
+        if height * width > LARGE:
+            give_back_memory()
 
 
 def with_truth(token: str | None, truth: str | None) -> str:
