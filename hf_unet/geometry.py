@@ -122,8 +122,16 @@ class Geometry:
         return -(-(side + self.offset) // self.grid) * self.grid - self.offset
 
 
-def valid_geometry(depth: int) -> Geometry:
+def valid_geometry(depth: int, downsampling: int = 1) -> Geometry:
     """Geometry of a U-Net of valid convolutions, the paper's.
+
+    Parameters
+    ----------
+    depth : int
+        Poolings.
+    downsampling : int
+        Pixels along each side of the blocks that the network sees as one. From one block's score
+        to the next its answer is interpolated, so another block is lost on each side.
 
     Examples
     --------
@@ -131,21 +139,24 @@ def valid_geometry(depth: int) -> Geometry:
     [2, 8, 20, 44, 92]
     >>> valid_geometry(4).smallest
     188
+    >>> valid_geometry(4, downsampling=4).margin
+    372
     """
     margin = CONVS_PER_LEVEL
     for _ in range(depth):  # a level loses its own convolutions, and twice what lies beneath it
         margin = 2 * CONVS_PER_LEVEL + 2 * margin
     # A side of j pixels at the bottleneck stems from grid * (j + 2 convs) - 2 convs at the top.
     offset = 2 * CONVS_PER_LEVEL if depth else 0
-    return Geometry(margin=margin, grid=2**depth, offset=offset, lost=margin)
+    margin += _interpolated(downsampling)
+    return _in_pixels(margin, 2**depth, offset, lost=margin, downsampling=downsampling)
 
 
-def same_geometry(depth: int) -> Geometry:
+def same_geometry(depth: int, downsampling: int = 1) -> Geometry:
     """Geometry of a U-Net padded with zeros, which keeps the size of its input.
 
     Its margin is the distance from the border beyond which no padded zero is felt: one
     grid block of the output is followed back through the network, and the context found is
-    rounded up to the grid, so that tiles stay on it.
+    rounded up to the grid, so that tiles stay on it. Takes what `valid_geometry` takes.
 
     Examples
     --------
@@ -163,5 +174,16 @@ def same_geometry(depth: int) -> Geometry:
     for skip_first, skip_last in reversed(skips):  # contracting path, from the bottleneck up
         first, last = min(2 * first, skip_first), max(2 * last + 1, skip_last)
         first, last = first - CONVS_PER_LEVEL, last + CONVS_PER_LEVEL
-    context = max(-first, last - (grid - 1))
-    return Geometry(margin=-(-context // grid) * grid, grid=grid, offset=0, lost=0)
+    context = max(-first, last - (grid - 1)) + _interpolated(downsampling)
+    margin = -(-context // grid) * grid
+    return _in_pixels(margin, grid, offset=0, lost=0, downsampling=downsampling)
+
+
+def _interpolated(downsampling: int) -> int:
+    """Blocks beyond its own that a pixel's interpolated score depends on."""
+    return 1 if downsampling > 1 else 0
+
+
+def _in_pixels(margin: int, grid: int, offset: int, lost: int, downsampling: int) -> Geometry:
+    """A geometry counted in blocks, in pixels."""
+    return Geometry(*(downsampling * blocks for blocks in (margin, grid, offset, lost)))

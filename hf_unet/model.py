@@ -71,6 +71,10 @@ class UNet(SegmentationNetwork):
         Of each class of a mask, by which its log-odds are calibrated for
         ``Segmentation.expected_dice``, and for nothing else; None for a class without. None: the
         network makes no such estimate.
+    downsampling : int
+        For objects larger than the network's context, such as organs in X-rays: blocks of so many
+        pixels along each side are averaged before the first convolution, and the scores are
+        interpolated bilinearly between blocks after the last. 1: the paper's network.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class UNet(SegmentationNetwork):
         seed_area: int = 0,
         test_time_averaging: bool = False,
         calibration: Sequence[Sequence[float] | None] | None = None,
+        downsampling: int = 1,
     ) -> None:
         super().__init__(
             in_channels=in_channels,
@@ -141,7 +146,9 @@ class UNet(SegmentationNetwork):
         self.padding = padding
         self.norm = norm
         self.dropout = float(dropout)
-        self._geometry = valid_geometry(depth) if padding == "valid" else same_geometry(depth)
+        self.downsampling = whole("downsampling", downsampling, at_least=1, at_most=64)
+        build = valid_geometry if padding == "valid" else same_geometry
+        self._geometry = build(self.depth, self.downsampling)
 
         pad = 0 if padding == "valid" else 1
         channels = [base_channels * 2**level for level in range(depth + 1)]
@@ -173,9 +180,13 @@ class UNet(SegmentationNetwork):
 
         The peak is the first level of the expansive path: the copied skip, the concatenation
         and the result of its first convolution, 4 x base_channels floats, and as much again
-        for the convolution's working space.
+        for the convolution's working space. With ``downsampling`` those are values of a block,
+        and each pixel has its scores, as logits and as probabilities.
         """
-        return 8 * self.base_channels * 4
+        at_each = 8 * self.base_channels
+        if self.downsampling > 1:
+            at_each = -(-at_each // self.downsampling**2) + 4 * len(self.classes)
+        return 4 * at_each
 
     def forward(self, images: Tensor) -> Tensor:
         """Score every pixel for every class.
@@ -195,7 +206,8 @@ class UNet(SegmentationNetwork):
             If the number of channels or the size does not fit; names the nearest sizes that do.
         """
         self._check_input(images)
-        x = images
+        blocks = self.downsampling
+        x = images if blocks == 1 else functional.avg_pool2d(images, blocks)
         skips = []
         for level, convolutions in enumerate(self.contracting, start=1):
             x = convolutions(x)
@@ -207,7 +219,14 @@ class UNet(SegmentationNetwork):
         for up, convolutions in zip(self.up, self.expansive, strict=True):
             x = up(x)
             x = convolutions(torch.cat((crop(skips.pop(), like=x), x), dim=1))
-        return cast(Tensor, self.classifier(x))
+        scores = cast(Tensor, self.classifier(x))
+        return scores if blocks == 1 else self._at_each_pixel(scores)
+
+    def _at_each_pixel(self, scores: Tensor) -> Tensor:
+        """Scores of blocks, interpolated; without those beyond which there is no other block."""
+        rim = self.downsampling
+        scores = functional.interpolate(scores, scale_factor=rim, mode="bilinear")
+        return scores if self.padding == "same" else scores[..., rim:-rim, rim:-rim]
 
     def reset_parameters(self) -> None:
         """Draw new weights: He initialisation, as in the paper's section 3.

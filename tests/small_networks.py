@@ -15,7 +15,8 @@ def drawn(seed: int = 2, **arguments: Any) -> UNet:
     """A network in whose masks every class occurs."""
     torch.manual_seed(seed)
     model = UNet(**({"base_channels": 4, "depth": 1} | arguments)).eval()
-    scaled = normalize(read_image(picture(104, 104)), "percentile")
+    side = 104 if model.geometry.accepts(104) else model.geometry.nearest(104)[1]
+    scaled = normalize(read_image(picture(side, side)), "percentile")
     images = torch.from_numpy(scaled).expand(1, model.in_channels, -1, -1)
     if model.norm is not None:
         with torch.no_grad():

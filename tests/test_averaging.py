@@ -149,9 +149,13 @@ def drawn(**arguments: Any) -> UNet:
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize(("height", "width"), [(61, 47), (33, 90), (5, 8)])
-def test_tiled_is_whole_also_when_averaged(padding: str, height: int, width: int) -> None:
-    model, image = drawn(padding=padding), random_image(1, height, width)
+def test_tiled_is_whole_also_when_averaged(
+    padding: str, blocks: int, height: int, width: int
+) -> None:
+    model = drawn(padding=padding, downsampling=blocks, depth=3 - blocks)
+    image = random_image(1, height, width)
     whole = model.segment(image, tile=1000, test_time_averaging=True)
     assert len(whole.plan.tiles) == 1
     for tile, batch_size in ((57, 3), (64, 2), (None, None)):

@@ -150,7 +150,11 @@ def test_a_tile_is_the_image_mirrored_around_its_block(data: Path) -> None:
 # --- targets -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("geometry", [valid_geometry(2), same_geometry(2)], ids=["valid", "same"])
+@pytest.mark.parametrize(
+    "geometry",
+    [valid_geometry(2), same_geometry(2), valid_geometry(1, downsampling=3)],
+    ids=["valid", "same", "blocks"],
+)
 def test_target_and_image_show_the_same_place(data: Path, geometry: Geometry) -> None:
     draws = draws_of(data, settings_of(), geometry=geometry)
     margin = geometry.margin

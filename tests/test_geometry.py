@@ -144,6 +144,31 @@ def test_the_context_of_a_valid_nets_output_is_all_that_acts_on_it_and_no_more(d
         assert inputs == set(range(first, stop)), output
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_the_context_of_a_net_that_sees_blocks_holds_all_that_acts_on_it(
+    padding: str, blocks: int
+) -> None:
+    network = UNet(base_channels=1, depth=1, padding=padding, downsampling=blocks).double().eval()
+    geometry = network.geometry
+    for weights in network.parameters():  # so that nothing an input does is cancelled
+        torch.nn.init.uniform_(weights, 0.5, 1)
+    side = geometry.input_size(4 * geometry.grid)
+    with torch.no_grad():
+        dark = torch.zeros(1, 1, side, side, dtype=torch.double)
+        scores = network(dark)
+        for column in range(side):
+            lit = dark.clone()
+            lit[..., column] = 1
+            changed = (network(lit) != scores).any(dim=1).any(dim=1)[0]
+            for output in changed.nonzero().flatten().tolist():
+                position = output - (geometry.margin - geometry.lost)
+                if not 0 <= position < geometry.kept(side):
+                    continue
+                first, stop = geometry.context(position)
+                assert first <= column - geometry.margin < stop, (output, column)
+
+
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_context_of_a_padded_nets_output_holds_all_that_acts_on_it(depth: int) -> None:
     geometry = same_geometry(depth)

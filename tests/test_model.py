@@ -244,6 +244,55 @@ def test_every_accepted_size_runs_and_every_other_is_refused(
     assert len(accepted) >= 3
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("blocks", [2, 5])
+def test_sizes_of_a_network_that_sees_blocks(padding: str, blocks: int) -> None:
+    model = UNet(base_channels=1, depth=2, padding=padding, downsampling=blocks).eval()
+    plain = UNet(base_channels=1, depth=2, padding=padding)
+    rim = 2 * blocks if padding == "valid" else 0
+    smallest = model.geometry.smallest
+    accepted = [side for side in range(1, smallest + 60) if model.geometry.accepts(side)]
+    expected = [side for side in range(1, smallest + 60) if plain.geometry.accepts(side)]
+    assert accepted == [s for n in expected if smallest <= (s := n * blocks) < smallest + 60]
+    with torch.inference_mode():
+        for side in accepted:
+            shape = model(torch.zeros(1, 1, smallest, side)).shape[2:]
+            assert tuple(shape) == (model.output_size(smallest), model.output_size(side))
+            assert model.output_size(side) == blocks * plain.output_size(side // blocks) - rim
+            assert model.output_size(side) > 0
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_blocks_are_averaged_and_scores_interpolated_between_their_centres(
+    padding: str, blocks: int
+) -> None:
+    plain = drawn(padding=padding).double()
+    model = drawn(padding=padding, downsampling=blocks).double()
+    model.load_state_dict(plain.state_dict())
+    side = model.input_size(3 * model.geometry.grid)
+    images = torch.randn(1, 1, side, side, dtype=torch.double)
+    split = images.view(1, 1, side // blocks, blocks, side // blocks, blocks)
+    with torch.inference_mode():
+        coarse = plain(split.mean(dim=(3, 5)))[0].numpy()
+        found = model(images)[0].numpy()
+    rim = blocks if padding == "valid" else 0
+    centres = (np.arange(coarse.shape[-1]) + 0.5) * blocks - 0.5 - rim
+    pixels = np.arange(found.shape[-1])
+    for scores, expected in zip(found, coarse, strict=True):
+        rows = np.array([np.interp(pixels, centres, line) for line in expected])
+        grown = np.array([np.interp(pixels, centres, line) for line in rows.T]).T
+        np.testing.assert_allclose(scores, grown, rtol=1e-9, atol=1e-9)
+
+
+def test_blocks_take_less_memory() -> None:
+    """And never less than the scores of each pixel."""
+    sizes = [UNet(downsampling=n).activation_bytes_per_pixel for n in (1, 2, 4, 64)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] / 5 < sizes[1] < sizes[0] / 3
+    assert sizes[-1] >= 2 * 4 * 2
+
+
 def test_the_sentence_for_a_wrong_size() -> None:
     with pytest.raises(ModelError) as caught:
         UNet(base_channels=1)(torch.zeros(1, 1, 572, 512))
@@ -271,6 +320,7 @@ def test_a_wrong_batch_is_refused(shape: tuple[int, ...]) -> None:
         *(("padding", value) for value in ("VALID", None, 0, [], {})),
         *(("norm", value) for value in ("instance", False, [])),
         *(("dropout", value) for value in (1, 1.5, -0.1, True, None, float("nan"), "0.5")),
+        *(("downsampling", value) for value in (0, 1.5, True, None, 65)),
         *(("multilabel", value) for value in (1, None, "yes")),
         *(("normalization", value) for value in ("z-score", None, [], {})),
         *(("classes", value) for value in ((), "cell", None, 3, ("a", "a"), ("a", ""), ("a", 1))),
@@ -371,6 +421,8 @@ MODELS = {
             "same": {"padding": "same"},
             "same, batch norm": {"padding": "same", "norm": "batch", "base_channels": 3},
             "shallow, RGB": {"depth": 1, "in_channels": 3, "classes": ("a", "b", "c")},
+            "valid, blocks of 2": {"depth": 1, "downsampling": 2},
+            "same, blocks of 3": {"depth": 1, "downsampling": 3, "padding": "same"},
         }.items()
     )
 }

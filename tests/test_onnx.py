@@ -23,6 +23,8 @@ TOLERANCE = 1e-4
 
 KINDS: dict[str, dict[str, Any]] = {
     "valid": {"depth": 2, "classes": ("background", "cell")},
+    "blocks": {"depth": 1, "downsampling": 2},
+    "padded, blocks": {"depth": 1, "downsampling": 3, "padding": "same"},
     "valid, batch norm, one class": {"depth": 2, "norm": "batch", "classes": ("cell",)},
     "padded, three channels": {"depth": 2, "padding": "same", "in_channels": 3},
     "padded, batch norm, multi-label": {
@@ -231,6 +233,8 @@ def test_batch_norm_is_folded_and_every_operator_is_onnxs_own(pair: Pair) -> Non
     proto = onnx.load(pair.path)
     last = "Sigmoid" if pair.torch.multilabel or len(pair.torch.classes) == 1 else "Softmax"
     layers = {"Conv", "Relu", "MaxPool", "ConvTranspose", "Concat", last}
+    if pair.torch.downsampling > 1:
+        layers |= {"AveragePool", "Resize"}
     sizes = {"Shape", "Squeeze", "Reshape", "Sub", "Div", "Add", "Slice"}
     assert layers <= {node.op_type for node in proto.graph.node} <= layers | sizes
     assert {node.domain for node in proto.graph.node} == {""}

@@ -18,6 +18,8 @@ from hf_unet import ModelError, UNet
 
 KINDS: dict[str, dict[str, Any]] = {
     "valid": {"depth": 2},
+    "blocks": {"depth": 1, "downsampling": 2},
+    "padded, blocks": {"depth": 1, "downsampling": 3, "padding": "same"},
     "valid, batch norm, one class": {"depth": 2, "norm": "batch", "classes": ("cell",)},
     "padded": {"depth": 2, "padding": "same", "in_channels": 3},
     "padded, batch norm, multi-label": {
