@@ -283,8 +283,9 @@ def check_config(folder: Path, config: bytes, weights: bytes) -> bool:
     assert network.config == built.config
     for name in given.keys() - NOT_ARGUMENTS:
         assert network.config[name] == given[name]
-    images = torch.linspace(-1, 1, network.in_channels * 44 * 44)
-    images = images.view(1, network.in_channels, 44, 44)
+    side = 44 if network.geometry.accepts(44) else network.geometry.smallest
+    images = torch.linspace(-1, 1, network.in_channels * side**2)
+    images = images.view(1, network.in_channels, side, side)
     with torch.no_grad():
         assert torch.equal(network(images), built.eval()(images))
     return True

@@ -30,6 +30,7 @@ import hf_unet.repositories.storage
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet, load_network
 from hf_unet.network import SegmentationNetwork
+from hf_unet.repositories.configs import LATER
 
 SETTINGS: dict[str, Any] = {
     "in_channels": 2,
@@ -50,6 +51,7 @@ SETTINGS: dict[str, Any] = {
     "seed_area": 5,
     "test_time_averaging": True,
     "calibration": ((0.75, -0.5), None),
+    "downsampling": 2,
 }
 
 
@@ -358,15 +360,18 @@ def test_a_foreign_or_damaged_config(folder: Path, content: bytes, said: str) ->
     assert said in message and "The config.json of net" in message
 
 
-@pytest.mark.parametrize("name", [n for n in SETTINGS if n != "calibration"])
+@pytest.mark.parametrize("name", [n for n in SETTINGS if n not in LATER])
 def test_each_argument_must_be_in_the_config(folder: Path, name: str) -> None:
     change_config(folder, **{name: ...})
     assert refusal(folder).startswith(f"The config.json of net lacks {name!r}")
 
 
-def test_a_repository_older_than_the_calibration_has_none(folder: Path) -> None:
-    change_config(folder, calibration=...)
-    assert UNet.from_pretrained(folder).calibration is None
+@pytest.mark.parametrize(("name", "meant"), [("calibration", None), ("downsampling", 1)])
+def test_a_repository_older_than_an_argument_means_what_there_was_before(
+    folder: Path, name: str, meant: object
+) -> None:
+    change_config(folder, **{name: ...})
+    assert getattr(UNet.from_pretrained(folder), name) == meant
 
 
 def test_a_key_of_a_later_version_is_named(folder: Path) -> None:

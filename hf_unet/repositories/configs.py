@@ -11,7 +11,7 @@ from hf_unet.repositories.pretrained import CONFIG
 
 Class = TypeVar("Class")
 
-LATER: dict[str, Any] = {"calibration": None}
+LATER: dict[str, Any] = {"calibration": None, "downsampling": 1}
 """Arguments younger than the first version, and what a config.json without them means."""
 
 NOT_ARGUMENTS = {"model_class", "hf_unet_version"}
