@@ -29,6 +29,8 @@ class Geometry:
     lost : int
         Pixels that the network itself takes from each side: ``margin`` for valid convolutions,
         0 for padded ones.
+    block : int
+        Pixels along each side that the network sees as one.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class Geometry:
     grid: int
     offset: int
     lost: int
+    block: int = 1
 
     @property
     def smallest(self) -> int:
@@ -186,4 +189,10 @@ def _interpolated(downsampling: int) -> int:
 
 def _in_pixels(margin: int, grid: int, offset: int, lost: int, downsampling: int) -> Geometry:
     """A geometry counted in blocks, in pixels."""
-    return Geometry(*(downsampling * blocks for blocks in (margin, grid, offset, lost)))
+    return Geometry(
+        margin=downsampling * margin,
+        grid=downsampling * grid,
+        offset=downsampling * offset,
+        lost=downsampling * lost,
+        block=downsampling,
+    )

@@ -34,9 +34,11 @@ from hf_unet.segmentation import Segmentation
 from hf_unet.tiles import Progress, TilePlan, balanced_side, plan_tiles, run_tiles
 
 LARGEST_CPU_TILE = 768
-"""Beyond this side a CPU slows down: activations leave its caches."""
+"""Beyond this side, in blocks that the network sees as one pixel, a CPU slows down: activations
+leave its caches."""
 
 LARGEST_GPU_TILE = 2048
+"""Likewise in blocks."""
 
 MARGINS_IN_TILE = 4
 """Margins that a tile may measure where memory allows: half of its side is then output. A network
@@ -314,7 +316,7 @@ class Segmenter:
 
     def _largest_tile(self) -> int:
         ceiling = LARGEST_CPU_TILE if self.device_type == "cpu" else LARGEST_GPU_TILE
-        ceiling = max(ceiling, MARGINS_IN_TILE * self.margin)
+        ceiling = max(ceiling * self.geometry.block, MARGINS_IN_TILE * self.margin)
         return min(ceiling, int(self._free_pixels() ** 0.5))
 
     def _default_batch_size(self, plan: TilePlan) -> int:

@@ -285,6 +285,13 @@ def test_blocks_are_averaged_and_scores_interpolated_between_their_centres(
         np.testing.assert_allclose(scores, grown, rtol=1e-9, atol=1e-9)
 
 
+def test_tiles_of_a_network_that_sees_blocks_are_as_large_as_it_sees_others() -> None:
+    plain = UNet(base_channels=1).plan(4000, 4000)
+    model = UNet(base_channels=1, downsampling=4)
+    assert model.plan(4000, 4000).side[0] > 3 * plain.side[0]
+    assert len(model.plan(4000, 4000).tiles) * 8 < len(plain.tiles)
+
+
 def test_blocks_take_less_memory() -> None:
     """And never less than the scores of each pixel."""
     sizes = [UNet(downsampling=n).activation_bytes_per_pixel for n in (1, 2, 4, 64)]
