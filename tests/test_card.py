@@ -163,6 +163,13 @@ def test_instances_membranes_intervals_and_thresholds_are_shown() -> None:
     assert kinds[-2:] == ["seg", "v_rand"]
 
 
+def test_the_card_says_which_blocks_the_network_sees_as_one() -> None:
+    for blocks in ({}, {"downsampling": 1}):
+        assert "blocks of" not in str(render_card(CONFIG | blocks))
+    card = str(render_card(CONFIG | {"downsampling": 4}))
+    assert "sees blocks of 4 x 4 pixels as one, and nothing thinner." in parts_of(card)["use"]
+
+
 def test_the_card_says_how_well_the_estimate_held() -> None:
     scores = {
         "images": 9,

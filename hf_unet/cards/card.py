@@ -117,6 +117,7 @@ def render_card(
         title=repo_id.rsplit("/", maxsplit=1)[-1],
         repo_id=repo_id,
         normalization=config["normalization"],
+        blocks=_blocks(config.get("downsampling", 1)),
         parameters="" if parameters is None else f" of {parameters:,} parameters",
         expected=expected_text(config, metrics),
         settings=table,
@@ -162,6 +163,13 @@ def card_of(
         settings=_read(repository / SETTINGS) if settings is None else settings,
         picture=picture_source(image) if image.is_file() else None,
     )
+
+
+def _blocks(side: int) -> str:
+    """What a network sees as one, where that is more than a pixel."""
+    if side == 1:
+        return ""
+    return f" The network sees blocks of {side} x {side} pixels as one, and nothing thinner."
 
 
 def _read(path: Path) -> dict[str, Any] | None:
