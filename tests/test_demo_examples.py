@@ -4,12 +4,13 @@ import runpy
 import shutil
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from hub_server import HubServer, asks
 from PIL import Image
 
-from hf_unet.demo import opening
+from hf_unet.demo import actions, opening
 from hf_unet.demo.models import examples, loading
 from hf_unet.demo.models.examples import listed_on_hub, read_examples
 from hf_unet.demo.models.repositories import HubListings
@@ -127,6 +128,21 @@ def test_images_and_truths_are_matched_and_bounded() -> None:
 
 
 @pytest.mark.bundled
+def test_an_examples_truth_does_not_stay_for_a_model_without_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offered = actions.bundled_examples_of("nuclei")
+    assert offered[0].truth is not None
+    monkeypatch.setattr(actions, "examples_for", lambda model: ())
+    shown = str(offered[0].image)
+    given = actions.choose_model("phc-u373", shown, offered)[:7]
+    _, image, slider, _, truth, remove, judged = given
+    assert (image, truth, judged) == (shown, None, None)
+    assert not slider.visible and not remove.visible
+    given = actions.choose_model("phc-u373", "own.tif", offered)[:7]
+    assert all(change == gr.skip() for change in given), "what was brought stays with its truth"
+
+
 def test_a_repositorys_own_examples_are_fetched(hub: HubServer, tmp_path: Path) -> None:
     hub.add("lab/cells").put({"examples/a_b.png": b"image", "examples/a_b_mask.png": b"mask"})
     (example,) = loading.examples_of("lab/cells@main", tmp_path / "place")

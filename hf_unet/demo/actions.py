@@ -92,11 +92,14 @@ def open_example() -> tuple[Any, ...]:
 
 @with_sentences
 def choose_model(model: str, image: str | None, offered: Sequence[Example]) -> list[Any]:
-    """Another model was chosen: its examples are offered, and take the place of another's."""
+    """Another model was chosen: its examples are offered, and take the place of another's.
+
+    One without examples is shown another's image, but not the truth: that is in other classes.
+    """
     examples = examples_for(model)
-    shows_example = image in [str(example.image) for example in offered]
-    kept: list[Any] = [gr.skip()] * 7
-    given = _given(examples[0]) if shows_example and examples else kept
+    given: list[Any] = [gr.skip()] * 7
+    if image in [str(example.image) for example in offered]:
+        given = _given(examples[0]) if examples else take_image(image, None, None)
     return [*given, *_offered(examples), about_model(model)]
 
 
