@@ -224,9 +224,9 @@ class UNet(SegmentationNetwork):
 
     def _at_each_pixel(self, scores: Tensor) -> Tensor:
         """Scores of blocks, interpolated; without those beyond which there is no other block."""
-        rim = self.downsampling
-        scores = functional.interpolate(scores, scale_factor=rim, mode="bilinear")
-        return scores if self.padding == "same" else scores[..., rim:-rim, rim:-rim]
+        side = self.downsampling
+        scores = functional.interpolate(scores, scale_factor=side, mode="bilinear")
+        return scores if self.padding == "same" else scores[..., side:-side, side:-side]
 
     def reset_parameters(self) -> None:
         """Draw new weights: He initialisation, as in the paper's section 3.

@@ -143,6 +143,7 @@ def test_an_examples_truth_does_not_stay_for_a_model_without_examples(
     assert all(change == gr.skip() for change in given), "what was brought stays with its truth"
 
 
+@pytest.mark.bundled
 def test_a_repositorys_own_examples_are_fetched(hub: HubServer, tmp_path: Path) -> None:
     hub.add("lab/cells").put({"examples/a_b.png": b"image", "examples/a_b_mask.png": b"mask"})
     (example,) = loading.examples_of("lab/cells@main", tmp_path / "place")
