@@ -7,6 +7,9 @@ from typing import Any
 from hf_unet.colors import is_color
 from hf_unet.errors import ModelError
 
+LATER: dict[str, Any] = {"calibration": None, "downsampling": 1}
+"""Arguments younger than the first version, and what a config.json without them means."""
+
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12

@@ -8,11 +8,11 @@ import pytest
 import tifffile
 
 from hf_unet import UNet
+from hf_unet.arguments import LATER
 from hf_unet.cards.card import card_of
 from hf_unet.cards.parts import parts_of
 from hf_unet.labels import read_labels
 from hf_unet.metrics import average_precision, dice_per_class
-from hf_unet.repositories.configs import LATER
 from hf_unet.repositories.sample_tile import read_sample
 from hf_unet.training.figures import figure_faults
 from hf_unet.training.settings import read_settings

@@ -40,8 +40,8 @@ def seen(scene: dict[str, object], layer: str, dtype: str) -> np.ndarray:
     answer = region({"scene": scene["scene"], "layers": [layer], **whole})
     if answer.status_code == 410:
         raise ImageError(bytes(answer.body).decode())
-    packed = b64decode(json.loads(gzip.decompress(bytes(answer.body))))
-    return np.frombuffer(packed, dtype).reshape(SIDE, SIDE)
+    packed = b64decode(json.loads(bytes(answer.body)))
+    return np.frombuffer(gzip.decompress(packed), dtype).reshape(SIDE, SIDE)
 
 
 def test_twenty_at_once_each_see_their_own_within_the_bound(

@@ -20,9 +20,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from hf_unet.arguments import LATER
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet
-from hf_unet.repositories.configs import LATER, NOT_ARGUMENTS
+from hf_unet.repositories.configs import NOT_ARGUMENTS
 
 CASES = int(os.environ.get("FUZZ_LOADING", "2000"))
 """Of configs, and as many of weights."""

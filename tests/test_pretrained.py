@@ -27,10 +27,10 @@ from torch import Tensor
 
 import hf_unet.repositories.pretrained
 import hf_unet.repositories.storage
+from hf_unet.arguments import LATER
 from hf_unet.errors import ModelError
 from hf_unet.model import UNet, load_network
 from hf_unet.network import SegmentationNetwork
-from hf_unet.repositories.configs import LATER
 
 SETTINGS: dict[str, Any] = {
     "in_channels": 2,

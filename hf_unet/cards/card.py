@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hf_unet.arguments import LATER
 from hf_unet.cards.figures import expected_text, figures_text
 from hf_unet.cards.header import KEPT_OUT
 from hf_unet.cards.picture import PICTURE, picture_source
@@ -117,7 +118,7 @@ def render_card(
         title=repo_id.rsplit("/", maxsplit=1)[-1],
         repo_id=repo_id,
         normalization=config["normalization"],
-        blocks=_blocks(config.get("downsampling", 1)),
+        blocks=_blocks((LATER | dict(config))["downsampling"]),
         parameters="" if parameters is None else f" of {parameters:,} parameters",
         expected=expected_text(config, metrics),
         settings=table,

@@ -5,14 +5,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from hf_unet.arguments import shortened
+from hf_unet.arguments import LATER, shortened
 from hf_unet.errors import ModelError
 from hf_unet.repositories.pretrained import CONFIG
 
 Class = TypeVar("Class")
-
-LATER: dict[str, Any] = {"calibration": None, "downsampling": 1}
-"""Arguments younger than the first version, and what a config.json without them means."""
 
 NOT_ARGUMENTS = {"model_class", "hf_unet_version"}
 

@@ -5,8 +5,8 @@ const OVERVIEW_SIDE = 1024; // samples; a larger image is fetched thinned, and i
 
 async function fetchPlanes(scene, layers, window) {
   const text = await server.region({ scene: scene.scene, layers: layers.map((layer) => layer.key), ...window });
-  const answer = await fetch("data:application/octet-stream;base64," + text);
-  const bytes = await answer.arrayBuffer();
+  const packed = await fetch("data:application/gzip;base64," + text);
+  const bytes = await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   const rows = Math.ceil(window.height / window.step);
   const columns = Math.ceil(window.width / window.step);
   const planes = {};
