@@ -2,10 +2,12 @@
 # Another Python:       make demo PYTHON=python3.12
 # Other pip options:    make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # Some of the tests:    make test PYTEST_FLAGS="-k tiles"
+# More at a time:       make test WORKERS=4      (0: in one process, as a debugger wants it)
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +29,7 @@ demo: $(DEMO_STAMP) ## Install what the demo needs and open it on the bundled mo
 	@$(BIN)/python app.py
 
 test: $(TEST_STAMP) chromium lint ## Install what the tests need and run all of them
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(TEST_STAMP) ## Check style and types
 	@$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import yaml
 from hub_server import HubServer, asks
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hf_unet.cards.header import merge_headers
@@ -187,6 +187,7 @@ gaps = st.sampled_from(["", "\n", "# a comment\n", "  \n# two\n\n"])
     last=gaps,
     body=st.text("ab\n #", max_size=20),
 )
+@example(lines=[("", "license", "|\n  # text\n  more")], last="\n", body="")
 def test_merging_twice_is_merging_once_and_loses_no_key(
     lines: list[tuple[str, str, str]], last: str, body: str
 ) -> None:

@@ -58,9 +58,9 @@ def merge_headers(existing: str, generated: str) -> str:
         wanted[_INDEX] = _index(old[_INDEX], new.get(_INDEX, []))
         if not wanted[_INDEX]:
             del wanted[_INDEX]
-    if wanted == new and "#" not in existing:
-        return generated  # nobody added anything: the order of the keys as ever
     text = _spliced(existing, old, wanted)
+    if wanted == new and ("#" not in existing or "#" not in text):
+        return generated  # nobody added anything that stays: the order of the keys as ever
     return text if _reads_as(text, wanted) else _dumped(wanted)
 
 
