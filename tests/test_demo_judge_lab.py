@@ -11,7 +11,7 @@ import pytest
 from demo_pages import noise, shown_with, small_network, two_squares
 
 from hf_unet.demo.judging import choose_judgement, score_painted, show_judgement
-from hf_unet.demo.labs.judge import figures_of, judge_scene, painted_labels
+from hf_unet.demo.labs.judge import figures_of, judge_scene, judge_words, painted_labels
 from hf_unet.demo.parts import PAINTED, TRUTH
 from hf_unet.demo.shown import KEPT, ByHand, Shown, shown_of
 from hf_unet.errors import LabelError
@@ -72,6 +72,15 @@ def test_no_more_classes_are_painted_than_are_drawn(count: int, painted: bool) -
     names = [f"class {k}" for k in range(count)]
     many = shown_with(small_network(classes=names, multilabel=True), noise(20, 20))
     assert ("paint" in judge_scene(many).settings) is painted
+    assert ("paint one below" in judge_words(many, None, TRUTH)) is painted
+
+
+@pytest.mark.parametrize(("most", "painted"), [(PIXELS, True), (PIXELS - 1, False)])
+def test_nobody_is_asked_to_paint_an_image_too_large_for_it(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, most: int, painted: bool
+) -> None:
+    monkeypatch.setattr("hf_unet.demo.labs.judge.MOST_PAINTED", most)
+    assert ("paint one below" in judge_words(shown, None, TRUTH)) is painted
 
 
 def test_a_result_is_judged_once_for_words_scene_and_files(

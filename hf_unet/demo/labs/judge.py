@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_unet.colors import hex_color
-from hf_unet.demo.scenes import MOST_OVERLAPPING, Layer, Scene, image_layer, object_layer
+from hf_unet.demo.scenes import (
+    MOST_OVERLAPPING,
+    MOST_PAINTED,
+    Layer,
+    Scene,
+    image_layer,
+    object_layer,
+)
 from hf_unet.demo.segmenting import image_of, mask_layer, truth_layer
 from hf_unet.demo.shown import Shown
 from hf_unet.display import CONFUSION_COLORS, MARK_COLORS, MATCH_COLORS
@@ -15,6 +22,7 @@ from hf_unet.errors import LabelError
 from hf_unet.judgement import Evaluation, Judgement, confusion_of
 from hf_unet.labels import Labels
 from hf_unet.metrics import confusion_map, match_objects
+from hf_unet.segmentation import Segmentation
 
 HEADERS = ["class", "Dice", "IoU", "expected Dice", "missed (pixels)", "invented (pixels)"]
 
@@ -29,7 +37,7 @@ def judge_scene(shown: Shown) -> Scene:
     result, labels, judgement = shown.result, shown.labels, shown.judgement
     layers = [image_layer(result.image)]
     settings: dict[str, Any] = {"hidden": ["mask", "objects"], "look": "judge"}
-    if not result.multilabel or len(result.classes) <= MOST_OVERLAPPING:
+    if _classes_fit_a_mask(result):
         settings["paint"] = "mask"
     if labels is None or judgement is None:
         settings["hidden"] = ["objects"]
@@ -67,6 +75,17 @@ def judge_scene(shown: Shown) -> Scene:
         ]
     settings["look"] = "judge with " + " ".join(layer.key for layer in layers)
     return Scene(tuple(layers), image_of(shown), settings)
+
+
+def _classes_fit_a_mask(result: Segmentation) -> bool:
+    """Whether one plane of bits holds all classes: then a mask of them can be painted."""
+    return not result.multilabel or len(result.classes) <= MOST_OVERLAPPING
+
+
+def _paintable(result: Segmentation) -> bool:
+    """Whether a mask can be painted in the page, which has to hold all of its pixels."""
+    height, width = result.image.shape[1:]
+    return _classes_fit_a_mask(result) and height * width <= MOST_PAINTED
 
 
 def _confusion_layer(key: str, label: str, confusion: NDArray[np.uint8]) -> Layer:
@@ -132,9 +151,8 @@ def judge_words(shown: Shown, judgement: Judgement | None, against: str) -> str:
         else "This model was not calibrated, so it gives no estimate of its own."
     )
     if judgement is None:
-        return (
-            f"No ground truth. {estimate} Drop one in, or paint one below: then Dice is measured."
-        )
+        way = "Drop one in, or paint one below" if _paintable(shown.result) else "Drop one in"
+        return f"No ground truth. {estimate} {way}: then Dice is measured."
     lines = [
         f"Against **{against}**. {judgement.overlap().convention}. "
         f"Pixel error {judgement.pixel_error:.4f}."
