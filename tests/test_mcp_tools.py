@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -23,9 +25,11 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, ImageContent, TextContent
 
 from hf_unet import UNet, boundary_weight_map
+from hf_unet.demo.given_files import FencedBlocks
 from hf_unet.demo.models import loading
 from hf_unet.demo.page import build
 from hf_unet.demo.programs import endpoints, tools
+from hf_unet.demo.programs.calls import CURRENT, as_call
 from hf_unet.instances import separate_touching
 from hf_unet.labels import read_labels
 from hf_unet.metrics import dice_per_class
@@ -34,6 +38,9 @@ pytestmark = pytest.mark.bundled
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "spaces" / "examples"
 IMAGE, TRUTH = EXAMPLES / "nuclei.tif", EXAMPLES / "nuclei_truth.tif"
+
+PATIENCE = 30.0
+"""Seconds until a test gives up; it passes long before."""
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +174,40 @@ def test_a_mistake_is_told_in_a_sentence(address, arguments, sentence):
     answer = call(address, "segment", **arguments)
     assert answer.isError
     assert sentence in answer.content[0].text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["answer alone", "progress as well"])
+def test_a_client_that_hangs_up_has_cancelled_its_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    begun, stopped = Event(), Event()
+
+    def endless() -> str:
+        """Work without end."""
+        begun.set()
+        if CURRENT.get().stop.wait(2 * PATIENCE):
+            stopped.set()
+        return "done"
+
+    async def hear(*progress: Any) -> None:
+        """Be told of progress: then Gradio waits for the answer in another way."""
+
+    async def hang_up(session: ClientSession) -> None:
+        calling = asyncio.ensure_future(
+            session.call_tool("endless", {}, progress_callback=hear if told else None)
+        )
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        assert not await asyncio.to_thread(stopped.wait, 0.5)
+        calling.cancel()
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(gradio.mcp, "GradioMCPServer", gradio.mcp.GradioMCPServer)
+    tools.serve_tools()
+    with FencedBlocks(analytics_enabled=False) as page:
+        gr.api(as_call(endless))
+    _, url, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=True
+    )
+    ask(url, hang_up)
+    assert stopped.wait(PATIENCE)
+    page.close()

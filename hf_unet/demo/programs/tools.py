@@ -3,7 +3,9 @@
 To be imported only where `hf_unet.demo.programs.mcp_server` found that it is wanted and can be had.
 """
 
+import asyncio
 import json
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,12 @@ class ToolServer(Gradios):
     async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
         # Gradio 6.31 gives all outputs as one text here, and each for itself only to those who
         # ask to be told of progress: then no picture would be among the answers.
-        output = await run_sync(job.result)
+        output = await _unless_gone(job, run_sync(job.result, abandon_on_cancel=True))
         return list(output) if isinstance(output, tuple) else [output]
+
+    async def _execute_tool_with_progress(self, job: Any, progress_token: str | int) -> Any:
+        told = super()._execute_tool_with_progress(job, progress_token)
+        return await _unless_gone(job, told)
 
     @staticmethod
     def get_image(file_path: str) -> Any:
@@ -43,6 +49,19 @@ class ToolServer(Gradios):
         """Schemas without what they keep of files that have become texts."""
         simple, positions = super().simplify_filedata_schema(schema)
         return _without_leftovers(simple), positions
+
+
+async def _unless_gone(job: Any, answer: Awaitable[Any]) -> Any:
+    """The answer to a client; one that has hung up has cancelled what it asked for.
+
+    That is what the protocol (2026-07-28, "Cancellation") makes of it. Gradio 6.31 leaves such a
+    job in the queue, where it works for nobody.
+    """
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        job.cancel()
+        raise
 
 
 def serve_tools() -> None:
