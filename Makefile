@@ -28,8 +28,8 @@ help: ## List the targets
 demo: $(DEMO_STAMP) ## Install what the demo needs and open it on the bundled models
 	@$(BIN)/python app.py
 
+# Files by name, not by number of tests: the longest one has one test, and would come last.
 test: $(TEST_STAMP) chromium lint ## Install what the tests need and run all of them
-	@# By name, not by number of tests: the longest file has one test, and would come last.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 lint: $(TEST_STAMP) ## Check style and types

@@ -252,7 +252,17 @@ def test_names_in_lists_are_put_together() -> None:
     }
 
 
-@pytest.mark.parametrize("strange", ["{a: 1, license: gpl}", "a: &x 1\nlicense: *x", "? a\n: 1"])
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "{a: 1, license: gpl}",
+        "a: &x 1\nlicense: *x",
+        "? a\n: 1",
+        "a: 1\na: 2",
+        "<<: {license: gpl, a: 1}",
+        "<<: {license: mit, license_name: null}",
+    ],
+)
 def test_a_strange_header_is_read_right(strange: str) -> None:
     expected = yaml.safe_load(strange) | {"license": "mit"}
     assert yaml.safe_load(merge_headers(strange, "license: mit\n")) == expected

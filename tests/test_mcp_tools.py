@@ -4,8 +4,9 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -43,23 +44,31 @@ PATIENCE = 30.0
 """Seconds until a test gives up; it passes long before."""
 
 
+@contextmanager
+def served(make: Callable[[], gr.Blocks], folder: Path) -> Iterator[str]:
+    """The address of a page that is made and launched with its tools, its files in a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setattr(gradio.mcp, "GradioMCPServer", gradio.mcp.GradioMCPServer)  # put back again
+        tools.serve_tools()
+        page = make()
+        _, url, _ = page.launch(
+            prevent_thread_lock=True,
+            quiet=True,
+            server_name="127.0.0.1",
+            show_error=False,
+            mcp_server=True,
+        )
+        try:
+            yield url
+        finally:
+            page.close()
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-    patch.setattr(gradio.mcp, "GradioMCPServer", gradio.mcp.GradioMCPServer)  # put back again
-    tools.serve_tools()
-    page = build().queue(max_size=32)
-    _, url, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        server_name="127.0.0.1",
-        show_error=False,
-        mcp_server=True,
-    )
-    yield url
-    page.close()
-    patch.undo()
+    with served(lambda: build().queue(max_size=32), tmp_path_factory.mktemp("gradio")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +186,7 @@ def test_a_mistake_is_told_in_a_sentence(address, arguments, sentence):
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["answer alone", "progress as well"])
-def test_a_client_that_hangs_up_has_cancelled_its_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
-) -> None:
+def test_a_client_that_hangs_up_has_cancelled_its_call(tmp_path: Path, told: bool) -> None:
     begun, stopped = Event(), Event()
 
     def endless() -> str:
@@ -200,14 +207,11 @@ def test_a_client_that_hangs_up_has_cancelled_its_call(
         assert not await asyncio.to_thread(stopped.wait, 0.5)
         calling.cancel()
 
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(gradio.mcp, "GradioMCPServer", gradio.mcp.GradioMCPServer)
-    tools.serve_tools()
-    with FencedBlocks(analytics_enabled=False) as page:
-        gr.api(as_call(endless))
-    _, url, _ = page.launch(
-        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", mcp_server=True
-    )
-    ask(url, hang_up)
-    assert stopped.wait(PATIENCE)
-    page.close()
+    def page() -> gr.Blocks:
+        with FencedBlocks(analytics_enabled=False) as blocks:
+            gr.api(as_call(endless))
+        return blocks
+
+    with served(page, tmp_path) as url:
+        ask(url, hang_up)
+        assert stopped.wait(PATIENCE)

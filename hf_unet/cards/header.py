@@ -109,11 +109,14 @@ def _is_generated(result: Any) -> bool:
 def _spliced(existing: str, old: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The old text, in which only the lines of keys that changed are others.
 
-    Exact for keys on lines of their own, as they are in every card but the strangest.
+    Exact for keys on lines of their own, as they are in every card but the strangest; empty where
+    keys cannot be told from their lines.
     """
     lines = existing.splitlines(keepends=True)
     root = yaml.compose(existing)
     starts = [key.start_mark.line for key, _ in root.value] if root is not None else []
+    if len(starts) != len(old):  # a key twice, or several by "<<"
+        return ""
     text = "".join(lines[: starts[0]] if starts else lines)
     for number, key in enumerate(old):
         block = lines[starts[number] : starts[number + 1] if number + 1 < len(starts) else None]

@@ -66,7 +66,7 @@ def asset(name: str) -> str:
 
 
 def region(asked: dict[str, Any]) -> Response:
-    """Pixels for a viewer, packed by gzip: base64 in a JSON text, which a browser has to be sent.
+    """Pixels for a viewer, packed by gzip: base64 in a JSON text, for Gradio's page reads no other.
 
     Parameters
     ----------

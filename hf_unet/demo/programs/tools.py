@@ -25,7 +25,8 @@ class ToolServer(Gradios):
     async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
         # Gradio 6.31 gives all outputs as one text here, and each for itself only to those who
         # ask to be told of progress: then no picture would be among the answers.
-        output = await _unless_gone(job, run_sync(job.result, abandon_on_cancel=True))
+        waiting = run_sync(job.result, abandon_on_cancel=True)  # it ends with the job
+        output = await _unless_gone(job, waiting)
         return list(output) if isinstance(output, tuple) else [output]
 
     async def _execute_tool_with_progress(self, job: Any, progress_token: str | int) -> Any:
