@@ -127,13 +127,13 @@ def test_one_value_is_an_ordinary_mask(value: int, expected: int) -> None:
 def test_palette_indices_are_classes_whatever_the_colors() -> None:
     image = Image.fromarray(SHAPES).convert("P")
     image.putdata(SHAPES.ravel().tolist())
-    image.putpalette([255, 255, 255, 9, 9, 200, 0, 0, 0])
+    image.putpalette([255, 255, 255, 9, 9, 200, 9, 0, 0])
     stream = io.BytesIO()
     image.save(stream, "PNG")
     assert Image.open(io.BytesIO(stream.getvalue())).mode == "P"
     np.testing.assert_array_equal(read_labels(stream.getvalue(), THREE).class_map(), SHAPES)
     # ... unless the colors asked for are in the palette
-    colors = [(0, 0, 0), (255, 255, 255), (9, 9, 200)]
+    colors = [(9, 0, 0), (255, 255, 255), (9, 9, 200)]
     swapped = read_labels(stream.getvalue(), THREE, colors=colors).class_map()
     np.testing.assert_array_equal(swapped, np.array([1, 2, 0])[SHAPES])
 
@@ -143,6 +143,103 @@ def test_black_and_white_palette_is_read_by_color() -> None:
     image.putdata((SHAPES == 0).astype(np.uint8).ravel().tolist())
     image.putpalette([255, 255, 255, 0, 0, 0])
     np.testing.assert_array_equal(read_labels(image, TWO).class_map(), SHAPES > 0)
+
+
+def with_palette(indices: np.ndarray, *colors: tuple[int, int, int]) -> bytes:
+    image = Image.fromarray(indices.astype(np.uint8)).convert("P")
+    image.putdata(indices.ravel().tolist())
+    image.putpalette([value for color in colors for value in color])
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def quantized(picture: np.ndarray, colors: int = 256) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).quantize(colors).save(stream, "PNG")
+    return stream.getvalue()
+
+
+BLACK, WHITE, RED, GREEN = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 200, 0)
+
+
+@pytest.mark.parametrize("color", [WHITE, RED, (128, 128, 128)])
+def test_a_picture_reduced_to_a_palette_reads_as_the_picture(color: tuple[int, int, int]) -> None:
+    picture = np.array([BLACK, color], np.uint8)[(SHAPES > 0).astype(int)]
+    reduced = quantized(picture)
+    assert Image.open(io.BytesIO(reduced)).getpalette()[:3] == list(color), "not black first"
+    for kind in (None, "classes", "instances", "multilabel"):
+        labels = read_labels(reduced, TWO, kind=kind)
+        np.testing.assert_array_equal(labels.class_map(), SHAPES > 0, str(kind))
+    # where all is object, or all is background, one color is left
+    everywhere = np.full((4, 6, 3), color, np.uint8)
+    assert read_labels(quantized(everywhere), TWO).class_map().all()
+    assert not read_labels(with_palette(0 * SHAPES + 1, color, BLACK), TWO).class_map().any()
+
+
+def test_colors_of_a_reduced_picture_are_no_ids() -> None:
+    reduced = with_palette(np.array([2, 0, 1])[SHAPES], RED, GREEN, BLACK)
+    with pytest.raises(LabelError, match=r"three colors .* for two classes"):
+        read_labels(reduced, TWO)
+    labels = read_labels(reduced, TWO, kind="instances")
+    np.testing.assert_array_equal(labels.array, np.array([0, 255, 200 * 256])[SHAPES])
+
+
+def test_greys_of_a_reduced_picture_are_greys() -> None:
+    greys = np.array([0, 128, 255], np.uint8)[SHAPES]
+    np.testing.assert_array_equal(read_labels(quantized(greys), THREE).class_map(), SHAPES)
+    with pytest.raises(LabelError, match="values 0 and 255, but three classes"):
+        read_labels(quantized(np.where(greys == 128, 0, greys)), THREE)
+    with pytest.raises(LabelError, match=r"(?s)values 0, .*, 255, scattered.*threshold=127 "):
+        read_labels(quantized(smoothed(), 4), TWO)
+    # whatever the order of the palette, a threshold parts greys
+    order = with_palette(SHAPES, BLACK, (90, 90, 90), WHITE)
+    for source, expected in ((quantized(greys), SHAPES > 0), (order, SHAPES > 1)):
+        labels = read_labels(source, TWO, threshold=127)
+        np.testing.assert_array_equal(labels.class_map(), expected)
+
+
+@pytest.mark.parametrize("classes", [TWO, THREE])
+def test_indices_of_a_palette_that_begins_with_black_are_classes(classes: tuple[str, ...]) -> None:
+    drawn = np.minimum(SHAPES, len(classes) - 1)
+    for palette in ((BLACK, GREEN, RED), (BLACK, WHITE, RED), (BLACK, RED, BLACK)):
+        labels = read_labels(with_palette(drawn, *palette), classes)
+        np.testing.assert_array_equal(labels.class_map(), drawn)
+
+
+@pytest.mark.parametrize(
+    ("palette", "classes", "said"),
+    [
+        ((WHITE, RED, BLACK), THREE, r"index 0, .*, is white, and black, .*, is index 2"),
+        ((WHITE, RED, BLACK), TWO, r"index 0, .*, is white, and black, .*, is index 2"),
+        ((RED, BLACK, GREEN), THREE, r"is \(255, 0, 0\), and black, .*, is index 1"),
+        ((RED, WHITE, GREEN), TWO, r"is \(255, 0, 0\), and white, .*, is index 1"),
+    ],
+)
+def test_palettes_with_two_backgrounds_are_asked_about(
+    palette: tuple[tuple[int, int, int], ...], classes: tuple[str, ...], said: str
+) -> None:
+    source = with_palette(SHAPES, *palette)
+    with pytest.raises(LabelError, match=said) as caught:
+        read_labels(source, classes)
+    assert "in grey, with a number for each class" in caught.value.in_recipe
+    if classes is THREE:
+        labels = read_labels(source, THREE, colors=palette)
+        np.testing.assert_array_equal(labels.class_map(), SHAPES)
+
+
+def test_palettes_of_single_masks_and_pages(tmp_path: Path) -> None:
+    masks = [SHAPES == 1, SHAPES == 2]
+    reduced = [quantized(masks[0] * np.uint8(255)), with_palette(masks[1], BLACK, WHITE)]
+    np.testing.assert_array_equal(read_labels(reduced, ("a", "b")).array, masks)
+    # each page has a palette of its own
+    pages = [Image.open(io.BytesIO(source)) for source in reduced]
+    pages.append(Image.fromarray(np.full((4, 6), 255, np.uint8)).quantize())
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    labels = read_labels(tmp_path / "pages.tif", ("a", "b", "c"))
+    np.testing.assert_array_equal(labels.array, [*masks, np.ones((4, 6))])
+    one = read_labels(tmp_path / "pages.tif", TWO, page=2)
+    assert one.class_map().all()
 
 
 def test_palette_tiff_keeps_its_indices() -> None:

@@ -74,6 +74,15 @@ FOR_COLORS = Advice(
     "counted from 1.",
 )
 
+FOR_PALETTES = Advice(
+    python="Give each class its color with colors=[...], the background's first (of instances the "
+    "background's alone), or pass the indices as an array.",
+    recipe="Save it again without a palette, in grey, with a number for each class or object, 0 "
+    "for the background.",
+    page="Save it again without a palette, in grey, with a number for each class or object, 0 for "
+    "the background.",
+)
+
 FOR_WHITE_BACKGROUND = Advice(
     python="Pass colors=[(255, 255, 255)] if white is the background.",
     recipe="If white is the background, make it black.",

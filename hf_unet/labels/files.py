@@ -45,8 +45,8 @@ class LabelPages:
         the one asked for.
     page_count : int
         How many pages the source has.
-    palette : (N, 3) uint8 array or None
-        The color of each value, if the values are palette indices.
+    palettes : tuple of (N, 3) uint8 arrays or None
+        Of each page the color of each value, if its values are palette indices.
     lossy : bool
         Whether the source is JPEG-compressed, so that its values cannot be trusted one by one.
     """
@@ -54,8 +54,12 @@ class LabelPages:
     name: str
     pages: tuple[Array, ...]
     page_count: int
-    palette: NDArray[np.uint8] | None = None
+    palettes: tuple[NDArray[np.uint8] | None, ...] = ()
     lossy: bool = False
+
+    def palette_of(self, index: int) -> NDArray[np.uint8] | None:
+        """The palette of one of the pages read, if it has one."""
+        return self.palettes[index] if self.palettes else None
 
 
 def source_name(source: object) -> str:
@@ -210,12 +214,13 @@ def _open_tifffile(
         if len(tiff.series) > 1 or count == len(tiff.pages):
             count = len(tiff.pages)
             wanted = _wanted_pages(name, page, count, stack_sizes)
-            pages = []
+            pages, palettes = [], []
             for index in wanted:
                 frame = tiff.pages[index].aspage()
                 _check_pixels(name, frame.imagewidth, frame.imagelength)
                 _check_segments(name, frame, len(data))
                 pages.append(_tiff_plane(frame.asarray(), frame.axes))
+                palettes.append(_tiff_palette(frame))
         else:  # an ImageJ stack is one page followed by the others' bytes
             _check_pixels(name, int(np.prod(shape)), 1)
             _check_segments(name, first, len(data))
@@ -226,21 +231,19 @@ def _open_tifffile(
             values = series.asarray().transpose(order + rest)
             values = values.reshape(count, *values.shape[len(order) :])
             pages = [_tiff_plane(values[index], inner) for index in wanted]
+            palettes = [_tiff_palette(first)] * len(pages)
         if int(first.photometric) == 0 and first.bitspersample == 1:
             # fax order: a stored 1 is black. (At 8 bits an ImageJ mask with an inverting
             # look-up table stores 255 on the objects, so there the stored values stand.)
             pages = [~values.astype(bool) for values in pages]
         orientation = int(first.tags.valueof(274, default=1) or 1)
-        colormap = first.colormap if int(first.photometric) == 3 else None
-        if colormap is not None:
-            pages = [
-                values.astype(np.uint8) if values.dtype == bool else values for values in pages
-            ]
-        palette = None if colormap is None else (np.asarray(colormap).T >> 8).astype(np.uint8)
+        pages = [
+            values.astype(np.uint8) if palette is not None and values.dtype == bool else values
+            for values, palette in zip(pages, palettes, strict=True)
+        ]
         lossy = int(first.compression) in (6, 7)
-    return LabelPages(
-        name, tuple(_oriented(values, orientation) for values in pages), count, palette, lossy
-    )
+    upright = tuple(_oriented(values, orientation) for values in pages)
+    return LabelPages(name, upright, count, tuple(palettes), lossy)
 
 
 def _check_segments(name: str, frame: Any, file_bytes: int) -> None:
@@ -263,6 +266,12 @@ def _tiff_plane(values: Array, axes: str) -> Array:
     return _without_alpha(np.moveaxis(values, axes.index("S"), -1))
 
 
+def _tiff_palette(frame: Any) -> NDArray[np.uint8] | None:
+    if int(frame.photometric) != 3 or frame.colormap is None:
+        return None
+    return np.asarray(np.asarray(frame.colormap).T >> 8, np.uint8)
+
+
 def _open_pillow(
     name: str, source: bytes | Image.Image, page: int, stack_sizes: Collection[int] | None
 ) -> LabelPages:
@@ -274,13 +283,14 @@ def _open_pillow(
         raise ValueError("the file ends before its pixels do")
     count = getattr(image, "n_frames", 1)
     pages: list[Array] = []
-    palette = None
+    palettes: list[NDArray[np.uint8] | None] = []
     for index in _wanted_pages(name, page, count, stack_sizes):
         if count > 1:
             image.seek(index)
         _check_pixels(name, *image.size)
         orientation = int(image.getexif().get(274, 1) or 1)
         frame: Image.Image = image
+        palette = None
         if frame.mode in ("P", "PA"):
             colors = frame.getpalette("RGB") or []
             palette = np.array(colors, np.uint8).reshape(-1, 3)
@@ -288,7 +298,9 @@ def _open_pillow(
         elif frame.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX", "RGBa", "La"):
             frame = frame.convert("LA" if frame.mode == "La" else "RGB")
         pages.append(_oriented(_without_alpha(np.array(frame)), orientation))
-    return LabelPages(name, tuple(pages), count, palette, lossy=image.format in ("JPEG", "MPO"))
+        palettes.append(palette)
+    lossy = image.format in ("JPEG", "MPO")
+    return LabelPages(name, tuple(pages), count, tuple(palettes), lossy)
 
 
 def _as_array(name: str, source: object) -> Array:

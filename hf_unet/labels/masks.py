@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from hf_unet.errors import LabelError
 from hf_unet.labels.files import MASK_SUFFIXES, open_pages, source_name
 from hf_unet.labels.ground_truth import Labels, Request, has_background, multilabel
-from hf_unet.labels.values import as_grey, as_mask, counted, palette_as_mask
+from hf_unet.labels.palettes import labels_of_indices
+from hf_unet.labels.values import as_grey, as_mask, counted
 
 
 def labels_of_folder(folder: Path, request: Request) -> Labels:
@@ -83,7 +84,9 @@ def _masks(sources: Sequence[object], request: Request) -> list[NDArray[np.bool_
         name = source_name(source)
         name = f"mask {index} of the list" if name == "the label image" else name
         opened = open_pages(source, page=request.page, name=name)
-        page = palette_as_mask(as_grey(opened.pages[0]), opened.palette)
+        page = labels_of_indices(
+            as_grey(opened.pages[0]), opened.palette_of(0), name, threshold=request.threshold
+        )
         mask = as_mask(page, name, request.threshold)
         if masks and mask.shape != masks[0].shape:
             (height, width), (rows, columns) = mask.shape, masks[0].shape

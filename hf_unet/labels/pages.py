@@ -9,6 +9,7 @@ from hf_unet.errors import LabelError
 from hf_unet.labels import advice
 from hf_unet.labels.files import LabelPages, open_pages
 from hf_unet.labels.ground_truth import Labels, Request, has_background, multilabel
+from hf_unet.labels.palettes import labels_of_indices
 from hf_unet.labels.values import (
     as_grey,
     as_mask,
@@ -19,7 +20,6 @@ from hf_unet.labels.values import (
     counted,
     described,
     looks_smoothed,
-    palette_as_mask,
     refusal,
     whole_numbers,
 )
@@ -51,8 +51,12 @@ def _from_stack(opened: LabelPages, request: Request) -> Labels | None:
     """All pages as one mask per class; None if kind is open and they are something else."""
     masks = []
     for index, page in enumerate(opened.pages):
+        name = f"Page {index} of {opened.name}"
         try:
-            masks.append(as_mask(page, f"Page {index} of {opened.name}", request.threshold))
+            values = labels_of_indices(
+                page, opened.palette_of(index), name, threshold=request.threshold
+            )
+            masks.append(as_mask(values, name, request.threshold))
         except LabelError:
             if request.kind == "multilabel":
                 raise
@@ -72,7 +76,13 @@ def _from_page(opened: LabelPages, request: Request) -> Labels:
     values, name = opened.pages[0], opened.name
     if request.colors is not None:
         return _from_colors(values, opened, request)
-    values = palette_as_mask(as_grey(values), opened.palette)
+    values = labels_of_indices(
+        as_grey(values),
+        opened.palette_of(0),
+        name,
+        count=len(request.classes),
+        threshold=request.threshold,
+    )
     if request.threshold is not None:
         return _from_threshold(values, name, request)
     if values.ndim == 3:
@@ -146,10 +156,11 @@ def _instances(values: Array, opened: LabelPages, request: Request) -> Labels:
 def _from_colors(values: Array, opened: LabelPages, request: Request) -> Labels:
     """Colors as classes or, asked for, as instances."""
     name, count = opened.name, len(request.classes)
-    if values.ndim == 2 and opened.palette is not None:
-        if values.max() >= len(opened.palette):
+    palette = opened.palette_of(0)
+    if values.ndim == 2 and palette is not None:
+        if values.max() >= len(palette):
             raise LabelError(f"{name} uses palette entries that its palette does not have.")
-        values = opened.palette[values]
+        values = palette[values]
     if values.ndim == 2:
         if values.dtype.kind == "b":
             values = values.astype(np.uint8) * np.uint8(255)

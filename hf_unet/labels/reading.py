@@ -72,7 +72,8 @@ def read_labels(
     4. Values within 0..K-1: a class map. For two classes also 0 and any one value, or a single
        value (0 is the background, another the foreground). For more, also all of K greys
        spread evenly over 0..255. A palette's indices are the values, unless its used colors
-       are black and white.
+       are black and white, or black is used and is not at index 0, as in a picture whose colors
+       were reduced: then the colors count. Where both may be meant, it is an error.
     5. Two classes and more than two values, with 0 among them: instances, if they look like
        objects (regions with an inside, few pieces each, not from a JPEG). Ids are kept.
     6. Colors, as many as classes, black among them: a class map, black first, the rest in the

@@ -72,17 +72,6 @@ def as_grey(page: Array) -> Array:
     return page
 
 
-def palette_as_mask(values: Array, palette: NDArray[np.uint8] | None) -> Array:
-    """Palette indices whose colors are just black and white -> a bool mask, white True."""
-    if palette is None or values.ndim != 2 or values.max() >= len(palette):
-        return values
-    used = palette[np.unique(values)]
-    if (used == used[:, :1]).all() and set(used[:, 0].tolist()) == {0, 255}:
-        mask: Array = palette[values][:, :, 0] > 0
-        return mask
-    return values
-
-
 def looks_smoothed(values: Array) -> bool:
     """Whether whole-numbered values are too scattered to be the ids of objects.
 
