@@ -14,8 +14,8 @@ from PIL import Image
 
 from hf_unet.errors import LabelError
 from hf_unet.labels import Labels, read_labels
+from hf_unet.labels.evidence import looks_smoothed
 from hf_unet.labels.polygons import Region, read_polygons, region_mask
-from hf_unet.labels.values import looks_smoothed
 
 TWO = ("background", "nucleus")
 THREE = ("background", "nucleus", "debris")
@@ -316,9 +316,91 @@ def test_ids_survive_and_are_not_renumbered(top: int) -> None:
         assert labels.found == f"values 0, 7, {top}: 2 instances"
 
 
+def discs(*places: tuple[int, int, int, int]) -> np.ndarray:
+    """Discs of radius r around (row, column) with the value v, as (row, column, r, v) in turn."""
+    rows, columns = np.ogrid[:40, :60]
+    image = np.zeros((40, 60), np.uint8)
+    for row, column, radius, value in places:
+        image[np.hypot(rows - row, columns - column) <= radius] = value
+    return image
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        discs((9, 9, 7, 1), (25, 40, 8, 2)),
+        discs((20, 15, 9, 1), (20, 33, 9, 2)),  # they touch
+        discs((9, 9, 7, 7), (25, 40, 8, 255)),
+        discs((9, 9, 7, 1), (30, 9, 0, 1), (25, 40, 8, 2), (2, 2, 0, 2)),  # and stray pixels
+        discs((9, 9, 7, 1), (30, 9, 5, 1), (25, 40, 8, 2), (9, 30, 5, 3)),  # one in two pieces
+        discs((20, 20, 12, 1), (20, 20, 4, 2), (20, 50, 6, 3)),  # one within another
+    ],
+)
+def test_few_objects_are_instances(values: np.ndarray) -> None:
+    for classes in (TWO, ("nucleus",)):
+        labels = read_labels(values, classes, kind="instances")
+        np.testing.assert_array_equal(labels.instances(), values)
+    assert read_labels(values, TWO).kind == "instances"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        discs((9, 9, 7, 1), (9, 30, 7, 1), (30, 12, 6, 2)),  # two nuclei and debris
+        discs((9, 9, 7, 1), (9, 30, 7, 1), (30, 12, 6, 2), (30, 30, 6, 2), (9, 50, 6, 3)),
+        discs((20, 20, 12, 2), (20, 20, 9, 1)),  # a rim
+        discs((20, 20, 12, 128), (20, 20, 9, 255)),
+        discs((9, 9, 7, 128), (25, 40, 8, 255)),  # greys of three classes
+    ],
+)
+def test_values_that_may_be_classes_are_asked_about(values: np.ndarray) -> None:
+    with pytest.raises(LabelError, match="may be classes as well as objects") as caught:
+        read_labels(values, TWO)
+    assert 'data.kind = "instances"' in caught.value.in_recipe
+    assert read_labels(values, TWO, kind="instances").kind == "instances"
+
+
+def test_classes_above_zero_are_asked_about() -> None:
+    values = discs((9, 9, 7, 1), (25, 40, 8, 2))
+    with pytest.raises(LabelError, match="may be axon, vesicle above a background of 0"):
+        read_labels(values, ("axon", "vesicle"))
+    more = discs((9, 9, 7, 1), (25, 40, 8, 2), (9, 50, 6, 3))
+    assert read_labels(more, ("membrane", "cell")).kind == "instances"
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "kind"),
+    [
+        (discs((9, 9, 7, 255), (9, 9, 5, 1), (25, 40, 8, 255), (25, 40, 6, 1)), TWO, None),
+        (discs((9, 9, 7, 255), (9, 9, 6, 1), (25, 40, 8, 255), (25, 40, 7, 1)), TWO, None),
+        (discs((9, 9, 7, 1), (25, 40, 8, 255)), TWO, "classes"),
+        (discs((9, 9, 7, 1), (25, 40, 8, 255)), ("nucleus",), None),
+        (discs((9, 9, 7, 1), (25, 40, 8, 2), (25, 10, 8, 255)), THREE, None),
+        (discs((9, 9, 7, 1), (25, 40, 8, 2), (25, 10, 8, 255)), TWO, None),  # objects and void
+    ],
+)
+def test_a_value_of_pixels_left_out_is_named(
+    values: np.ndarray, classes: tuple[str, ...], kind: object
+) -> None:
+    for source in (png(values), values.astype(np.uint16) * np.where(values == 255, 257, 1)):
+        with pytest.raises(LabelError, match=r"(255|65535) seems to mark pixels .*void") as caught:
+            read_labels(source, classes, kind=kind)
+        assert "threshold" not in str(caught.value)
+    if len(classes) < 3:
+        assert read_labels(values, classes, kind="instances").kind == "instances"
+
+
+def test_noise_of_a_mask_is_not_taken_for_one_left_out() -> None:
+    values = discs((20, 20, 12, 1), (20, 20, 11, 255))
+    with pytest.raises(LabelError, match=r"anti-aliased .* threshold=127 "):
+        read_labels(values, TWO)
+
+
 def test_one_byte_instances_up_to_255() -> None:
     labels = read_labels(png(blobs(255, np.uint8)), TWO)
     assert labels.found == "values 0..255: 255 instances"
+    with_gap = np.where(blobs(201) == 201, 255, blobs(201)).astype(np.uint8)
+    assert read_labels(with_gap, TWO).found == "values 0..255 (202 different): 201 instances"
 
 
 def test_an_instance_map_of_a_single_object() -> None:

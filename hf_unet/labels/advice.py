@@ -37,6 +37,18 @@ def for_smoothed(found: NDArray[Any]) -> Advice:
     )
 
 
+def for_left_out(top: int) -> Advice:
+    """For a label in which ``top`` seems to mark pixels that are left out."""
+    again = f"Give these pixels the value of a class, and save it again; if {top} is a class or an "
+    again += "object, give it the next free value"
+    return Advice(
+        python=f"{again}. If all values are objects, pass kind='instances'.",
+        recipe=f'{again}. If all values are objects, say so by data.kind = "instances" in the '
+        "recipe, or --kind instances for hf-unet check-masks.",
+        page=f"{again}.",
+    )
+
+
 FOR_FRACTIONS = Advice(
     python="Pass threshold=0.5, or what suits, to make it a mask.",
     recipe="data.threshold = 0.5 in the recipe, or what suits (--threshold for hf-unet "
@@ -62,6 +74,25 @@ FOR_MANY_VALUES = Advice(
     recipe='Name as many classes as there are values, or say by data.kind = "instances" in the '
     "recipe, or --kind instances for hf-unet check-masks, that these are objects.",
     page="Save it again with these values, or choose a model that has as many classes.",
+)
+
+FOR_CLASSES_OR_OBJECTS = Advice(
+    python="If each value is an object, pass kind='instances'; else name as many classes as there "
+    "are values.",
+    recipe='If each value is an object, say so by data.kind = "instances" in the recipe, or --kind '
+    "instances for hf-unet check-masks; else name as many classes as there are values.",
+    page="If they are objects, save it again with 1 on all of them, or with a number of its own "
+    "for each piece; else choose a model that has as many classes.",
+)
+
+FOR_CLASSES_ABOVE_ZERO = Advice(
+    python="If they are classes, give one mask for each, or name a first class background; if "
+    "objects, pass kind='instances'.",
+    recipe="If they are classes, save one mask for each, or name a first class background; if "
+    'objects, say so by data.kind = "instances" in the recipe, or --kind instances for hf-unet '
+    "check-masks.",
+    page="If they are classes, save one mask for each, as the pages of a TIFF; if objects, save it "
+    "again with 1 on all of them.",
 )
 
 FOR_COLORS = Advice(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hf_unet.errors import LabelError
 from hf_unet.labels import advice
+from hf_unet.labels.evidence import left_out_value, looks_smoothed, may_be_classes
 from hf_unet.labels.files import LabelPages, open_pages
 from hf_unet.labels.ground_truth import Labels, Request, has_background, multilabel
 from hf_unet.labels.palettes import labels_of_indices
@@ -19,8 +20,8 @@ from hf_unet.labels.values import (
     color_name,
     counted,
     described,
-    looks_smoothed,
     refusal,
+    value_left_out,
     whole_numbers,
 )
 
@@ -95,11 +96,33 @@ def _from_page(opened: LabelPages, request: Request) -> Labels:
     indices = class_indices(values, name, request.classes)
     if indices is not None:
         return _class_map(indices, described(np.unique(values)), request)
-    found = np.unique(values)
-    is_objects = len(request.classes) == 2 and len(found) > 2 and found[0] == 0
-    if request.kind is None and is_objects and not opened.lossy and not looks_smoothed(values):
-        return _instances(values, opened, request)
+    if request.kind is None and len(request.classes) == 2 and not opened.lossy:
+        return _guessed_instances(values, opened, request)
     raise refusal(values, name, request.classes, opened.lossy)
+
+
+def _guessed_instances(values: Array, opened: LabelPages, request: Request) -> Labels:
+    """Instances in a label of two classes, if its values can hardly be anything else."""
+    found, name = np.unique(values), opened.name
+    top = left_out_value(values)
+    if top is not None:
+        raise value_left_out(name, found, top)
+    if found[0] != 0 or looks_smoothed(values):
+        raise refusal(values, name, request.classes, opened.lossy)
+    names = ", ".join(request.classes)
+    if found.tolist() == [0, 1, 2] and not has_background(request.classes):
+        raise LabelError(
+            f"{name} holds {described(found)}: they may be {names} above a background of 0, or two "
+            "objects.",
+            advice.FOR_CLASSES_ABOVE_ZERO,
+        )
+    if may_be_classes(values):
+        raise LabelError(
+            f"{name} holds {described(found)} for two classes ({names}), and by how they lie they "
+            "may be classes as well as objects.",
+            advice.FOR_CLASSES_OR_OBJECTS,
+        )
+    return _instances(values, opened, request)
 
 
 def _class_map(indices: Array, what: str, request: Request) -> Labels:

@@ -75,7 +75,10 @@ def read_labels(
        are black and white, or black is used and is not at index 0, as in a picture whose colors
        were reduced: then the colors count. Where both may be meant, it is an error.
     5. Two classes and more than two values, with 0 among them: instances, if they look like
-       objects (regions with an inside, few pieces each, not from a JPEG). Ids are kept.
+       objects (regions with an inside, few pieces each, not from a JPEG). Ids are kept. It is
+       an error if they may be classes as well: up to ten values of which half lie in several
+       pieces, two of which one is the other's rim, 0, 1 and 2 where no class is "background".
+       So is 255 or 65535 far above 0..n, which marks pixels left out (void, ignore).
     6. Colors, as many as classes, black among them: a class map, black first, the rest in the
        order of (red, green, blue). More colors are instances if kind="instances" says so; an
        id is then red + 256 green + 65536 blue.

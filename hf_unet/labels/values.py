@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage import measure
 
 from hf_unet.colors import is_color, rgb
 from hf_unet.errors import LabelError
 from hf_unet.labels import advice
+from hf_unet.labels.evidence import left_out_value, looks_smoothed
 
 Array: TypeAlias = NDArray[Any]
 Color: TypeAlias = int | str | tuple[int, int, int]
@@ -72,39 +72,6 @@ def as_grey(page: Array) -> Array:
     return page
 
 
-def looks_smoothed(values: Array) -> bool:
-    """Whether whole-numbered values are too scattered to be the ids of objects.
-
-    An object is a region: it has a pixel whose four neighbors are its own, and few pieces.
-    In an anti-aliased or JPEG-compressed mask, or a photograph, most values are specks on
-    edges. Masks that reach the bright half of their range are held to the first, all to the
-    second (more than 8 pieces per value).
-
-    Examples
-    --------
-    >>> mask = np.zeros((9, 9), np.uint8)
-    >>> mask[2:7, 2:7] = 255
-    >>> mask[4, 1:8:6] = 100          # a smoothed edge
-    >>> looks_smoothed(mask)
-    True
-    """
-    ids = np.unique(values)
-    ids = ids[ids != 0]
-    if len(ids) < 2:
-        return False
-    label: Any = measure.label  # typed in some versions only
-    pieces = label(values.astype(np.int64), background=0, connectivity=1).max()
-    if pieces > 8 * len(ids):
-        return True
-    if values.dtype.kind not in "ui" or ids[-1] <= np.iinfo(values.dtype).max // 2:
-        return False
-    padded = np.pad(values, 1, mode="edge")
-    center = padded[1:-1, 1:-1]
-    inner = (center != 0) & (center == padded[:-2, 1:-1]) & (center == padded[2:, 1:-1])
-    inner &= (center == padded[1:-1, :-2]) & (center == padded[1:-1, 2:])
-    return 2 * len(np.unique(center[inner])) <= len(ids)
-
-
 def as_mask(values: Array, name: str, threshold: float | None) -> NDArray[np.bool_]:
     """One (H, W) page -> its foreground, bool: 0 and one other value, or above ``threshold``.
 
@@ -134,6 +101,8 @@ def as_mask(values: Array, name: str, threshold: float | None) -> NDArray[np.boo
     if threshold is not None and not np.isin(found, (0, 1)).all():
         mask: NDArray[np.bool_] = values > threshold
         return mask
+    if len(found) > 2 and (top := left_out_value(values)) is not None:
+        raise value_left_out(name, found, top)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         raise LabelError(
             f"{name} holds {described(found)}; a mask of one class or object holds 0 and one "
@@ -167,6 +136,15 @@ def class_indices(values: Array, name: str, classes: Sequence[str]) -> Array | N
     return None
 
 
+def value_left_out(name: str, found: Array, top: int) -> LabelError:
+    """Return the error for values of which the last seems to mark pixels left out."""
+    return LabelError(
+        f"{name} holds {described(found)}: {top} seems to mark pixels that are left out (void, "
+        "ignore), and a label here says of every pixel what it is.",
+        advice.for_left_out(top),
+    )
+
+
 def refusal(values: Array, name: str, classes: Sequence[str], lossy: bool) -> LabelError:
     """Return the error for values that are neither classes nor instances."""
     found, count = np.unique(values), len(classes)
@@ -174,6 +152,9 @@ def refusal(values: Array, name: str, classes: Sequence[str], lossy: bool) -> La
     right += f"values 0..{count - 1}"
     if count == 2:
         right += ", or 0 and one other value"
+    top = None if lossy else left_out_value(values)
+    if top is not None and len(found) <= count + 1:
+        return value_left_out(name, found, top)
     smoothed = lossy or (len(found) > count and looks_smoothed(values))
     if smoothed:
         return LabelError(
