@@ -669,6 +669,58 @@ def test_objects_do_not_look_smoothed() -> None:
     assert looks_smoothed(np.random.default_rng(0).integers(0, 40, (64, 64)))
 
 
+def tiny(dtype: type, first: int, side: int = 2) -> np.ndarray:
+    """Sixty objects of side x side pixels, with the ids ``first``, ``first`` + 1, ..."""
+    image = np.zeros((24, 40), dtype)
+    for number in range(60):
+        row, column = 4 * (number // 10) + 1, 4 * (number % 10) + 1
+        image[row : row + side, column : column + side] = first + number
+    return image
+
+
+def filaments() -> np.ndarray:
+    """Twenty diagonal lines, one pixel wide."""
+    rows, columns = np.ogrid[:60, :120]
+    steps = columns - rows
+    return np.where((steps % 3 == 0) & (steps >= 0) & (steps < 60), steps // 3 + 1, 0)
+
+
+@pytest.mark.parametrize(
+    "values", [tiny(np.uint8, 190), tiny(np.uint8, 196), tiny(np.uint16, 60000, 1), filaments()]
+)
+def test_small_and_thin_objects_are_read_where_one_says_that_they_are_objects(
+    values: np.ndarray,
+) -> None:
+    labels = read_labels(values, TWO, kind="instances")
+    np.testing.assert_array_equal(labels.array, values)
+    assert labels.class_map().sum() == np.count_nonzero(values)
+    with pytest.raises(LabelError, match="small object, pass kind='instances'") as caught:
+        read_labels(values, TWO)
+    assert 'data.kind = "instances"' in caught.value.in_recipe
+    # ... also where one of them is large
+    large = np.pad(values, ((0, 9), (0, 0)))
+    large[-8:-1, 1:9] = 255
+    assert read_labels(large, TWO, kind="instances").array[-5, 5] == 255
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        smoothed(),
+        smoothed().astype(np.uint16) * 257,
+        np.asarray(Image.open(io.BytesIO(jpeg((smoothed() > 127) * np.uint8(255), "L", 90)))),
+        jpeg(blobs(60, np.uint8), "L", 90),
+        np.random.default_rng(0).integers(0, 99, (64, 64)),
+    ],
+    ids=["smoothed", "16-bit", "was-jpeg", "jpeg", "noise"],
+)
+def test_what_is_damaged_is_no_object_whatever_one_says(source: object) -> None:
+    with pytest.raises(LabelError, match="an object is in few pieces") as caught:
+        read_labels(source, TWO, kind="instances")
+    assert "leave kind out and pass threshold=" in str(caught.value)
+    assert "data.threshold" in caught.value.in_recipe
+
+
 # Refusals
 
 

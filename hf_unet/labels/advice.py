@@ -23,17 +23,34 @@ def half_range(largest: float) -> str:
     return f"{top / 2 if top == 1 else top // 2:g}"
 
 
-def for_smoothed(found: NDArray[Any]) -> Advice:
-    """For a mask with greys between, whose sorted distinct values are ``found``."""
+def for_smoothed(found: NDArray[Any], *, may_be_objects: bool = False) -> Advice:
+    """For a mask with greys between, whose sorted distinct values are ``found``.
+
+    ``may_be_objects``: they are read if they are said to be objects, such as very small ones.
+    """
     half = half_range(float(found[-1]))
     again = "save it again without smoothing, as PNG or TIFF."
+    python = f"If it is a mask, pass threshold={half} to count every value above {half} as "
+    python += f"foreground, or {again}"
+    recipe = f"If it is a mask, data.threshold = {half} in the recipe, or --threshold {half} for "
+    recipe += f"hf-unet check-masks, counts every value above {half} as foreground; or {again}"
+    if may_be_objects:
+        python += " If each value is a small object, pass kind='instances'."
+        recipe += ' If each value is a small object, say so by data.kind = "instances" in the '
+        recipe += "recipe, or --kind instances for hf-unet check-masks."
+    page = f"If it is a mask, make every value above {half} white and all others black, and {again}"
+    return Advice(python, recipe, page)
+
+
+def for_scattered_ids(found: NDArray[Any]) -> Advice:
+    """For what was said to be objects, but lies in too many pieces."""
+    half = half_range(float(found[-1]))
+    again = "Save the objects again without smoothing, as PNG or TIFF"
     return Advice(
-        python=f"If it is a mask, pass threshold={half} to count every value above {half} as "
-        f"foreground, or {again}",
-        recipe=f"If it is a mask, data.threshold = {half} in the recipe, or --threshold {half} for "
-        f"hf-unet check-masks, counts every value above {half} as foreground; or {again}",
-        page=f"If it is a mask, make every value above {half} white and all others black, and "
-        f"{again}",
+        python=f"{again}; or, if it is a mask, leave kind out and pass threshold={half}.",
+        recipe=f"{again}; or, if it is a mask, leave kind out, and data.threshold = {half} in the "
+        f"recipe, or --threshold {half} for hf-unet check-masks, makes it one.",
+        page=f"{again}.",
     )
 
 

@@ -40,6 +40,27 @@ def looks_smoothed(values: Array) -> bool:
     return 2 * len(_with_inside(values)) <= len(ids)
 
 
+def looks_scattered(values: Array) -> bool:
+    """Whether whole-numbered values are no ids even if objects are of any size and shape.
+
+    They are none if they lie in more than 8 pieces each, on the whole; pixels that meet at a
+    corner are of one piece here, as those of a line one pixel wide. Neither are they if 255 or
+    65535 alone has an inside and all others lie beside each other or beside it: edges of a
+    smoothed mask. Up to 16 values are never too scattered for who says that they are objects.
+    """
+    ids = _ids(values)
+    if len(ids) <= 16:
+        return False
+    if _pieces(values, 2).max() > 8 * len(ids):
+        return True
+    if ids[-1] not in _TOPS or _with_inside(values).tolist() != [ids[-1]]:
+        return False
+    beside = np.zeros(values.shape, np.bool_)
+    for neighbor in _neighbors(values):
+        beside |= (neighbor != 0) & (neighbor != values)
+    return bool(np.isin(ids, values[beside]).all())
+
+
 def left_out_value(values: Array) -> int | None:
     """The value that seems to mark pixels left out (void, ignore), or None if none does.
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hf_unet.errors import LabelError
 from hf_unet.labels import advice
-from hf_unet.labels.evidence import left_out_value, looks_smoothed, may_be_classes
+from hf_unet.labels.evidence import left_out_value, looks_scattered, looks_smoothed, may_be_classes
 from hf_unet.labels.files import LabelPages, open_pages
 from hf_unet.labels.ground_truth import Labels, Request, has_background, multilabel
 from hf_unet.labels.palettes import labels_of_indices
@@ -168,9 +168,12 @@ def _instances(values: Array, opened: LabelPages, request: Request) -> Labels:
     found = np.unique(values)
     if found[0] < 0:
         raise LabelError(f"{opened.name} holds {described(found)}: instance ids are not negative.")
-    scattered = len(found) > 16 and looks_smoothed(values)
-    if scattered or (opened.lossy and len(found) > 2):
-        raise refusal(values, opened.name, ("background", "object"), lossy=True)
+    if looks_scattered(values) or (opened.lossy and len(found) > 2):
+        raise LabelError(
+            f"{opened.name} holds {described(found)}, scattered as in an anti-aliased or "
+            "JPEG-compressed mask or a photograph; an object is in few pieces, all of one value.",
+            advice.for_scattered_ids(found),
+        )
     count = int((found != 0).sum())
     what = f"{described(found)}: {count} instance{'' if count == 1 else 's'}"
     return request.labels("instances", values.astype(np.int32), what)

@@ -78,7 +78,9 @@ def read_labels(
        objects (regions with an inside, few pieces each, not from a JPEG). Ids are kept. It is
        an error if they may be classes as well: up to ten values of which half lie in several
        pieces, two of which one is the other's rim, 0, 1 and 2 where no class is "background".
-       So is 255 or 65535 far above 0..n, which marks pixels left out (void, ignore).
+       So is 255 or 65535 far above 0..n, which marks pixels left out (void, ignore). With
+       kind="instances" only what is in too many pieces to be objects is refused, or a smoothed
+       mask.
     6. Colors, as many as classes, black among them: a class map, black first, the rest in the
        order of (red, green, blue). More colors are instances if kind="instances" says so; an
        id is then red + 256 green + 65536 blue.

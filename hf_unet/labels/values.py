@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hf_unet.colors import is_color, rgb
 from hf_unet.errors import LabelError
 from hf_unet.labels import advice
-from hf_unet.labels.evidence import left_out_value, looks_smoothed
+from hf_unet.labels.evidence import left_out_value, looks_scattered, looks_smoothed
 
 Array: TypeAlias = NDArray[Any]
 Color: TypeAlias = int | str | tuple[int, int, int]
@@ -157,10 +157,11 @@ def refusal(values: Array, name: str, classes: Sequence[str], lossy: bool) -> La
         return value_left_out(name, found, top)
     smoothed = lossy or (len(found) > count and looks_smoothed(values))
     if smoothed:
+        may_be_objects = count == 2 and found[0] == 0 and not lossy and not looks_scattered(values)
         return LabelError(
             f"{name} holds {described(found)}, scattered as in an anti-aliased or JPEG-compressed "
             f"mask or a photograph; {right}.",
-            advice.for_smoothed(found),
+            advice.for_smoothed(found, may_be_objects=may_be_objects),
         )
     finding = f"{name} holds {described(found)}, but {right}."
     if found[0] == 1 and found[-1] == count:
