@@ -251,6 +251,101 @@ def test_an_annotation_without_its_frame_is_refused(tmp_path: Path) -> None:
         pairs_of(folder)
 
 
+def make_tracked_stack(folder: Path) -> Path:
+    """Frames 0 and 1 of four slices each; a frame has its number in tens, a slice in ones."""
+    for frame in (0, 1):
+        slices = [np.full((20, 20), 10 * frame + index, np.uint8) for index in range(4)]
+        write_tiff(folder / "01" / f"t{frame:03}.tif", np.stack(slices))
+    return folder
+
+
+def test_an_annotated_slice_belongs_to_that_page_of_that_frame(tmp_path: Path) -> None:
+    folder = make_tracked_stack(tmp_path)
+    for frame, index, cell in ((0, 1, 3), (1, 1, 5), (1, 3, 9)):
+        path = folder / "01_GT" / "SEG" / f"man_seg_{frame:03}_{index:03}.tif"
+        write_tiff(path, CELLS * (cell == CELLS))
+    found = pairs_of(folder)
+    assert [pair.name for pair in found] == ["01/t000/1", "01/t001/1", "01/t001/3"]
+    assert [int(pair.image[0, 0, 0]) for pair in found] == [1, 11, 13]
+    assert [int(pair.labels.array.max()) for pair in found] == [3, 5, 9]
+
+
+def test_a_whole_frame_that_is_a_stack_pairs_page_with_page(tmp_path: Path) -> None:
+    folder = make_tracked_stack(tmp_path)
+    seg = folder / "01_GT" / "SEG" / "man_seg001.tif"
+    write_tiff(seg, np.stack([CELLS * (index != 2) for index in range(4)]))
+    marks = np.zeros((4, 20, 20), np.uint16)
+    marks[2, 4, 4] = marks[3, 4, 4] = 1
+    write_tiff(folder / "01_GT" / "TRA" / "man_track001.tif", marks)
+    found = pairs_of(folder)
+    assert [pair.name for pair in found] == [f"01/t001/{index}" for index in range(4)]
+    assert [int(pair.image[0, 0, 0]) for pair in found] == [10, 11, 12, 13]
+    assert [bool(pair.labels.array.any()) for pair in found] == [True, True, False, True]
+    # The mark in slice 2, where the segmentation has nothing, says that it is not all there is.
+    assert [pair.truth.known is None for pair in found] == [True, True, False, True]
+    write_tiff(folder / "01_ST" / "SEG" / "man_seg_000_002.tif", CELLS)
+    assert pairs_of(folder, silver=True)[0].name == "01/t000/2"
+    write_tiff(seg, np.stack([CELLS] * 3))
+    with pytest.raises(
+        DataError, match=r"t001\.tif has 4 pages and its annotation man_seg001\.tif 3 pages"
+    ):
+        pairs_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        (
+            "man_seg_001_004.tif",
+            (20, 20),
+            r"man_seg_001_004\.tif .* t001\.tif has the slices 0 to 3",
+        ),
+        ("man_seg_1_3.tif", (20, 20), r"man_seg_001_003\.tif and man_seg_1_3\.tif in SEG are both"),
+        (
+            "man_seg001.tif",
+            (4, 20, 20),
+            r"man_seg001\.tif and man_seg_001_003\.tif .* both annotate",
+        ),
+        ("man_seg_002_000.tif", (20, 20), "Frame 2 of sequence 01 has an annotation and no image"),
+        ("man_seg_000_000.tif", (2, 20, 20), "is of one slice by its name, and has 2 pages"),
+    ],
+)
+def test_slices_that_cannot_be_paired_are_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...], message: str
+) -> None:
+    folder = make_tracked_stack(tmp_path)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg_001_003.tif", CELLS)
+    assert len(pairs_of(folder)) == 1
+    write_tiff(folder / "01_GT" / "SEG" / name, np.zeros(shape, np.uint16))
+    with pytest.raises(DataError, match=message):
+        pairs_of(folder)
+
+
+def test_a_slice_of_a_flat_frame_is_refused(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg_001_002.tif", CELLS)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg_003_002.tif", CELLS)
+    with pytest.raises(DataError, match=r"man_seg001\.tif and man_seg_001_002\.tif in SEG both"):
+        pairs_of(folder)
+    (folder / "01_GT" / "SEG" / "man_seg001.tif").unlink()
+    (folder / "01_GT" / "SEG" / "man_seg_001_002.tif").unlink()
+    with pytest.raises(DataError, match=r"slice 2 of frame 3, but t003\.tif is no stack"):
+        pairs_of(folder)
+
+
+def test_two_files_of_one_frame_are_refused(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    write_tiff(folder / "01_GT" / "SEG" / "seg1.tif", CELLS)
+    with pytest.raises(
+        DataError, match=r"man_seg001\.tif and seg1\.tif in SEG are both of frame 1"
+    ):
+        pairs_of(folder)
+    (folder / "01_GT" / "SEG" / "seg1.tif").unlink()
+    write_tiff(folder / "01" / "extra_3.tif", CELLS)
+    with pytest.raises(DataError, match=r"extra_3\.tif and t003\.tif in 01 are both of frame 3"):
+        pairs_of(folder)
+
+
 # --- what is asked for -------------------------------------------------------------------------
 
 

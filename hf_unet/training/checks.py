@@ -24,6 +24,9 @@ from hf_unet.training.splits import Split, group_of, hold_out
 
 JPEG = (".jpg", ".jpeg", ".jfif")
 
+PAGED = ("stacks", "ctc")
+"""Layouts in which every page of an image file is a picture."""
+
 FEW = 0.5
 """Objects of a tracked frame, as a share of its sequence's median, below which some may lack."""
 
@@ -215,7 +218,7 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
                 f"{first} and {_title(pair)} hold the same picture: one could be trained on and "
                 "the other kept out, which makes the figures too good. Take one away."
             )
-        if image.pages > 1 and layout != "stacks":
+        if image.pages > 1 and layout not in PAGED:
             yield Finding(f"{_title(pair)} has {image.pages} pages; only the first is used.", False)
         labels = pair.labels
     except (ImageError, LabelError) as error:
@@ -232,7 +235,7 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
         yield Finding(f"The label {pair.source.name} holds {what}.", False)
     if pair.truth.known is not None:
         yield Finding(f"{_title(pair)} is annotated in part: {labels.found}.", False)
-    elif layout == "ctc":
+    elif layout == "ctc" and image.pages == 1:  # in a stack's slices there may be any number
         tally.objects[pair.name] = len(np.unique(labels.array)) - 1
 
 

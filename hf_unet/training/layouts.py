@@ -6,7 +6,8 @@ folders        a folder of images and one of labels, matched by name; ``cell_01.
                folder of masks
 stacks         a multi-page file of images and one of labels: page n belongs to page n
 class-folders  a folder of images and a folder of masks for each class, which may overlap
-ctc            sequences of the Cell Tracking Challenge: ``01``, ``01_GT/SEG``, ``01_ST/SEG``
+ctc            sequences of the Cell Tracking Challenge: ``01``, ``01_GT/SEG``, ``01_ST/SEG``; see
+               `hf_unet.training.sequences`
 dsb            the Data Science Bowl 2018: a folder for each image, with ``images`` and ``masks``
 coco           a folder of images and one COCO file
 =============  ===================================================================================
@@ -28,7 +29,8 @@ from hf_unet.labels import read_coco
 from hf_unet.labels.files import open_pages
 from hf_unet.labels.ground_truth import has_background
 from hf_unet.training.files import by_name, list_files, place
-from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair, TrackedFrame
+from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair
+from hf_unet.training.sequences import find_tracking, tracking_sequences
 from hf_unet.training.settings import DataSettings
 
 Layout = Callable[[Path, DataSettings, tuple[str, ...]], list[Pair]]
@@ -152,55 +154,6 @@ def class_folders(
     return None
 
 
-def find_tracking(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
-    """Pairs of the sequences of a Cell Tracking Challenge data set.
-
-    Frames with a gold segmentation; with ``data.silver`` also those that only have a silver one.
-    """
-    sequences = tracking_sequences(folder)
-    if not sequences:
-        raise DataError(
-            f"{folder.resolve().name} holds no sequence such as 01 with its annotation 01_GT/SEG."
-        )
-    pairs = []
-    for sequence in sequences:
-        frames = {_number(path): path for path in list_files(sequence, IMAGE_SUFFIXES)}
-        gold = _numbered(folder / f"{sequence.name}_GT" / "SEG")
-        silver = _numbered(folder / f"{sequence.name}_ST" / "SEG")
-        markers = _numbered(folder / f"{sequence.name}_GT" / "TRA")
-        for number in sorted({*gold, *(silver if settings.silver else ())}):
-            if number not in frames:
-                raise DataError(
-                    f"Frame {number} of sequence {sequence.name} has an annotation and no image."
-                )
-            name = f"{sequence.name}/{frames[number].stem}"
-            source = TrackedFrame(
-                gold.get(number),
-                silver.get(number),
-                markers.get(number),
-                fill=settings.silver,
-                partial=name in settings.partial,
-            )
-            pairs.append(Pair(name, frames[number], source, classes, "instances"))
-    if not pairs:
-        raise DataError(
-            f"No frame of {folder.resolve().name} has a gold segmentation. Set data.silver = true "
-            "to learn from the silver ones."
-        )
-    return pairs
-
-
-def tracking_sequences(folder: Path) -> list[Path]:
-    """Folders such as ``01`` that have a ``01_GT`` or ``01_ST`` beside them."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_dir()
-        and path.name.isdecimal()
-        and any((folder / f"{path.name}_{kind}" / "SEG").is_dir() for kind in ("GT", "ST"))
-    ]
-
-
 def find_bowl(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
     """Pairs of the Data Science Bowl's layout: one mask for each nucleus."""
     pairs = []
@@ -282,16 +235,3 @@ def _longest_tail(folder: Path, name: str) -> Path | None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", name).strip().lower()
-
-
-def _number(path: Path) -> int:
-    digits = re.search(r"(\d+)$", path.stem)
-    if digits is None:
-        raise DataError(f"{path.name} in {path.parent.name} has no frame number at its end.")
-    return int(digits[1])
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    if not folder.is_dir():
-        return {}
-    return {_number(path): path for path in list_files(folder, IMAGE_SUFFIXES)}

@@ -117,16 +117,24 @@ class CocoImage:
 
 
 @dataclass(frozen=True)
+class FilePage:
+    """A page of an image file, from 0."""
+
+    path: Path
+    page: int = 0
+
+
+@dataclass(frozen=True)
 class TrackedFrame:
-    """A frame of a Cell Tracking Challenge sequence.
+    """A frame of a Cell Tracking Challenge sequence, or a slice of one.
 
     Attributes
     ----------
-    gold : Path or None
+    gold : FilePage or None
         Segmentation by people.
-    silver : Path or None
+    silver : FilePage or None
         Segmentation by algorithms, fused.
-    markers : Path or None
+    markers : FilePage or None
         Tracking annotation: a mark in every cell.
     fill : bool
         Take from ``silver`` the cells that ``gold`` lacks.
@@ -140,23 +148,23 @@ class TrackedFrame:
     empty pixels are unknown: they are no background.
     """
 
-    gold: Path | None
-    silver: Path | None = None
-    markers: Path | None = None
+    gold: FilePage | None
+    silver: FilePage | None = None
+    markers: FilePage | None = None
     fill: bool = False
     partial: bool = False
 
     @property
     def name(self) -> str:
         """Name of the file that comes first."""
-        path = self.gold or self.silver
-        return path.name if path else ""
+        first = self.gold or self.silver
+        return first.path.name if first else ""
 
     def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
         """Read the gold labels, and the silver ones where asked."""
 
-        def instances(path: Path) -> Labels:
-            return read_labels(path, classes, kind="instances", size=size)
+        def instances(of: FilePage) -> Labels:
+            return read_labels(of.path, classes, kind="instances", page=of.page, size=size)
 
         if self.gold is None:
             assert self.silver is not None  # a frame has one of the two
