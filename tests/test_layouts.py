@@ -9,10 +9,12 @@ import tifffile
 from discs import draw_discs, make_data
 from PIL import Image
 
+from hf_unet.errors import ImageError, LabelError
 from hf_unet.file_names import bare_name, match_names
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.pairs import DataError, Pair, missing_objects
 from hf_unet.training.settings import DataSettings, SettingsError
+from hf_unet.training.splits import hold_out
 
 CLASSES = ("background", "cell")
 
@@ -172,6 +174,122 @@ def test_one_mask_per_nucleus(tmp_path: Path) -> None:
     write_png(tmp_path / "a1" / "images" / "again.png", image)
     with pytest.raises(DataError, match="a1 holds 2 images"):
         pairs_of(tmp_path)
+
+
+# --- folders of multi-page files ---------------------------------------------------------------
+
+
+def make_volumes(folder: Path, counts: dict[str, int]) -> dict[str, np.ndarray]:
+    """Images and masks of so many pages each; the images, by the name of their pair."""
+    random = np.random.default_rng(4)
+    expected = {}
+    for name, count in counts.items():
+        drawn = [draw_discs(random) for _ in range(count)]
+        write_tiff(folder / "images" / f"{name}.tif", np.stack([image for image, _ in drawn]))
+        masks = np.stack([(ids > 0).astype(np.uint8) for _, ids in drawn])
+        write_tiff(folder / "masks" / f"{name}_mask.tif", masks)
+        for page, (image, ids) in enumerate(drawn):
+            expected[name if count == 1 else f"{name}/{page}"] = np.stack([image, ids > 0])
+    return expected
+
+
+def test_files_of_several_pages_pair_page_with_page(tmp_path: Path) -> None:
+    expected = make_volumes(tmp_path, {"a": 2, "b": 1, "c": 5})
+    found = pairs_of(tmp_path)
+    assert [pair.name for pair in found] == list(expected)
+    for pair in found:
+        image, mask = expected[pair.name]
+        np.testing.assert_array_equal(pair.image[0], image)
+        np.testing.assert_array_equal(pair.labels.class_map(), mask)
+    named = pairs_of(tmp_path, partial=("c/3", "a"))
+    assert [pair.name for pair in named if pair.truth.known is not None] == ["a/0", "a/1", "c/3"]
+
+
+def test_pages_of_one_file_stay_on_one_side_unless_asked(tmp_path: Path) -> None:
+    make_volumes(tmp_path, {"a": 3, "b": 3, "c": 3})
+    pairs = pairs_of(tmp_path)
+    for fold in range(3):
+        split = hold_out(pairs, DataSettings(folds=3, fold=fold))
+        assert {pair.name[0] for pair in split.validation} == {"abc"[fold]}
+        assert len(split.validation) == 3 and len(split.train) == 6
+    apart = hold_out(pairs, DataSettings(group="(.+)", holdout_every=4))
+    assert [pair.name for pair in apart.validation] == ["a/0", "b/1", "c/2"]
+    with pytest.raises(
+        DataError, match=r"Of 3 pairs in 1 groups, 3 would .*data\.group = "
+    ) as caught:
+        hold_out(pairs[:3], DataSettings())
+    assert "Pages of one file stay on one side" in str(caught.value)
+
+
+def test_slices_of_one_tracked_frame_stay_on_one_side(tmp_path: Path) -> None:
+    folder = make_tracked_stack(tmp_path)
+    for frame, index in ((0, 0), (0, 1), (1, 1), (1, 3)):
+        write_tiff(folder / "01_GT" / "SEG" / f"man_seg_{frame:03}_{index:03}.tif", CELLS)
+    split = hold_out(pairs_of(folder), DataSettings(holdout_every=2))
+    assert [pair.name for pair in split.validation] == ["01/t000/0", "01/t000/1"]
+    named = pairs_of(folder, partial=("01/t001",))
+    assert [pair.truth.known is None for pair in named] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("pages", "masks"), [(3, 2), (3, 4), (3, 1), (1, 3)])
+def test_files_of_unequal_pages_are_refused(tmp_path: Path, pages: int, masks: int) -> None:
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((pages, 20, 20), np.uint8))
+    write_tiff(tmp_path / "masks" / "a_mask.tif", np.zeros((masks, 20, 20), np.uint8))
+    with pytest.raises(
+        DataError, match=rf"a\.tif has {pages} pages? and a_mask\.tif {masks}: each"
+    ):
+        pairs_of(tmp_path)
+    (tmp_path / "images" / "a.tif").write_bytes(b"II*\0damaged")
+    if masks > 2:  # what is damaged is said, not that it has one page
+        with pytest.raises(ImageError, match=r"a\.tif is"):
+            pairs_of(tmp_path)
+
+
+def test_pages_that_are_masks_of_classes_belong_to_one_image(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((20, 20), np.uint8))
+    masks = np.zeros((2, 20, 20), np.uint8)
+    masks[0, :5], masks[1, 3:9] = 1, 1
+    write_tiff(tmp_path / "masks" / "a.tif", masks)
+    (pair,) = pairs_of(tmp_path, ("bone", "marrow"))
+    assert pair.labels.kind == "multilabel" and pair.labels.array.sum() == masks.sum()
+    (pair,) = pairs_of(tmp_path)  # two pages, the first of which is no background
+    with pytest.raises(LabelError, match=r"a\.tif has several pages, which are not one mask per"):
+        pair.labels  # noqa: B018
+    with pytest.raises(DataError, match=r"a\.tif has 1 page and a\.tif 2"):
+        pairs_of(tmp_path, kind="instances")
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((2, 20, 20), np.uint8))
+    with pytest.raises(DataError, match=r'kind = "multilabel" takes the pages of a\.tif'):
+        pairs_of(tmp_path, ("bone", "marrow"), kind="multilabel")
+
+
+def test_as_many_pages_as_classes_are_still_pages(tmp_path: Path) -> None:
+    ids = np.stack([CELLS, np.roll(CELLS, 1, axis=0)])
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((2, 20, 20), np.uint8))
+    write_tiff(tmp_path / "masks" / "a.tif", (ids > 0).astype(np.uint8))
+    first, second = pairs_of(tmp_path)
+    np.testing.assert_array_equal(first.labels.class_map(), ids[0] > 0)
+    np.testing.assert_array_equal(second.labels.class_map(), ids[1] > 0)
+    write_tiff(tmp_path / "masks" / "a.tif", ids)
+    first, second = pairs_of(tmp_path, kind="instances")
+    np.testing.assert_array_equal(second.labels.array, ids[1])
+    with pytest.raises(LabelError, match=r"data\.kind = \"instances\""):
+        pairs_of(tmp_path)[0].labels  # noqa: B018
+
+
+def test_thumbnails_and_channels_are_no_pages_to_learn_from(tmp_path: Path) -> None:
+    expected = make_volumes(tmp_path, {"a": 1, "b": 1})
+    image, mask = expected["a"]
+    with tifffile.TiffWriter(tmp_path / "images" / "a.tif") as file:
+        file.write(image.astype(np.uint8))
+        file.write(image[::2, ::2].astype(np.uint8), subfiletype=1)
+    with tifffile.TiffWriter(tmp_path / "masks" / "a_mask.tif") as file:
+        file.write(mask.astype(np.uint8))
+        file.write(mask[::2, ::2].astype(np.uint8), subfiletype=1)
+    rgba = np.zeros((*expected["b"][0].shape, 4), np.uint8)
+    tifffile.imwrite(tmp_path / "images" / "b.tif", rgba, photometric="rgb")
+    first, second = pairs_of(tmp_path)
+    assert (first.name, second.name, len(second.image)) == ("a", "b", 3)
+    np.testing.assert_array_equal(first.labels.class_map(), mask)
 
 
 # --- cell tracking -----------------------------------------------------------------------------

@@ -17,14 +17,15 @@ from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
 from hf_unet.training.datasets import check_partial, find_pairs, layout_of
 from hf_unet.training.files import stem_of
-from hf_unet.training.layouts import files_of_folders, folder_pair
+from hf_unet.training.layouts import files_of_folders
+from hf_unet.training.paged import file_pairs
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings
 from hf_unet.training.splits import Split, group_of, hold_out
 
 JPEG = (".jpg", ".jpeg", ".jfif")
 
-PAGED = ("stacks", "ctc")
+PAGED = ("folders", "stacks", "ctc")
 """Layouts in which every page of an image file is a picture."""
 
 FEW = 0.5
@@ -127,8 +128,8 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
     if layout == "folders":
         images, labels = files_of_folders(folder, settings)
         findings = [*_ambiguous(images), *_ambiguous(labels), *_alone(images, labels)]
-        findings += _absent(images, settings)
-        pairs = _matched(images, labels, settings, classes)
+        pairs, unpaired = _matched(images, labels, settings, classes)
+        findings += [*_absent(images, pairs, settings), *unpaired]
         count, label_count = len(images), len(labels)
     else:
         pairs = list(find_pairs(folder, settings, classes))
@@ -185,24 +186,29 @@ def _alone(images: Sequence[Path], labels: Sequence[Path]) -> Iterator[Finding]:
             )
 
 
-def _absent(images: Iterable[Path], settings: DataSettings) -> Iterator[Finding]:
+def _absent(
+    images: Iterable[Path], pairs: Iterable[Pair], settings: DataSettings
+) -> Iterator[Finding]:
     try:
-        check_partial(list(map(stem_of, images)), settings)
+        check_partial({*map(stem_of, images), *(pair.name for pair in pairs)}, settings)
     except DataError as error:
         yield Finding(str(error))
 
 
 def _matched(
     images: Sequence[Path], labels: Sequence[Path], settings: DataSettings, classes: tuple[str, ...]
-) -> list[Pair]:
-    """Pairs of the files that have a partner; of files of one name the first."""
+) -> tuple[list[Pair], list[Finding]]:
+    """Pairs of the files that have a partner, of files of one name the first; and what has none."""
     image_of = {stem_of(path): path for path in reversed(images)}
     label_of = {stem_of(path): path for path in reversed(labels)}
     partners = match_names(sorted(image_of), sorted(label_of))
-    return [
-        folder_pair(image_of[stem], label_of[partner], settings, classes)
-        for stem, partner in sorted(partners.items())
-    ]
+    pairs, findings = [], []
+    for stem, partner in sorted(partners.items()):
+        try:
+            pairs += file_pairs(image_of[stem], label_of[partner], settings, classes)
+        except (DataError, ImageError, LabelError) as error:
+            findings.append(Finding(str(error)))
+    return pairs, findings
 
 
 # --- one pair, and all of them ----------------------------------------------------------------
@@ -284,7 +290,8 @@ def _check_all(tally: _Tally) -> Iterator[Finding]:
 
 def _split(pairs: Sequence[Pair], settings: DataSettings) -> tuple[Split | None, list[Finding]]:
     try:
-        return hold_out(pairs, settings), []
+        split = hold_out(pairs, settings)
+        return split, [Finding(split.note, False)] if split.note else []
     except DataError as error:
         # Few pairs can be looked at before there are enough; anything asked for must hold.
         asked = settings != replace(settings, group="", holdout=(), folds=0, split="")

@@ -3,7 +3,7 @@
 =============  ===================================================================================
 folders        a folder of images and one of labels, matched by name; ``cell_01.tif`` and
                ``cell_01_mask.png`` belong together. A label may be a mask, polygon JSON, or a
-               folder of masks
+               folder of masks. Of two files of several pages, page n belongs to page n
 stacks         a multi-page file of images and one of labels: page n belongs to page n
 class-folders  a folder of images and a folder of masks for each class, which may overlap
 ctc            sequences of the Cell Tracking Challenge: ``01``, ``01_GT/SEG``, ``01_ST/SEG``; see
@@ -24,11 +24,10 @@ from hf_unet.file_names import (
     LABEL_SUFFIXES,
     match_names,
 )
-from hf_unet.images import read_image
 from hf_unet.labels import read_coco
-from hf_unet.labels.files import open_pages
 from hf_unet.labels.ground_truth import has_background
 from hf_unet.training.files import by_name, list_files, place
+from hf_unet.training.paged import file_pairs, page_pairs
 from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair
 from hf_unet.training.sequences import find_tracking, tracking_sequences
 from hf_unet.training.settings import DataSettings
@@ -50,8 +49,9 @@ def find_folders(folder: Path, settings: DataSettings, classes: tuple[str, ...])
             "or take the images away."
         )
     return [
-        folder_pair(image, labels[partners[stem]], settings, classes)
+        pair
         for stem, image in images.items()
+        for pair in file_pairs(image, labels[partners[stem]], settings, classes)
     ]
 
 
@@ -63,39 +63,13 @@ def files_of_folders(folder: Path, settings: DataSettings) -> tuple[list[Path], 
     )
 
 
-def folder_pair(image: Path, label: Path, settings: DataSettings, classes: tuple[str, ...]) -> Pair:
-    """An image and its label."""
-    partial = image.stem in settings.partial
-    source = OneFile(label, 0, settings.threshold, partial)
-    return Pair(image.stem, image, source, classes, settings.kind)  # type: ignore[arg-type]
-
-
 def find_stacks(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
     """Pairs of two multi-page files."""
     image, label = folder / settings.images, folder / settings.labels
     for path in (image, label):
         if not path.is_file():
             raise DataError(f"There is no file {path.name} in {folder.resolve().name}.")
-    pages = read_image(image).pages
-    label_pages = open_pages(label, page=0, name=label.name).page_count
-    if pages != label_pages:
-        raise DataError(
-            f"{image.name} has {pages} pages and {label.name} {label_pages}: each page of images "
-            "needs its page of labels."
-        )
-    digits = len(str(pages - 1))
-    names = [f"{image.stem}/{page:0{digits}d}" for page in range(pages)]
-    return [
-        Pair(
-            name,
-            image,
-            OneFile(label, page, settings.threshold, name in settings.partial),
-            classes,
-            settings.kind or "classes",  # type: ignore[arg-type]
-            page,
-        )
-        for page, name in enumerate(names)
-    ]
+    return page_pairs(image, label, settings, classes)
 
 
 def find_class_folders(

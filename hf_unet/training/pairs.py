@@ -52,12 +52,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class OneFile:
-    """A file, a page of one, or a folder of masks: whatever `hf_unet.labels.read_labels` reads."""
+    """A file, a page of one, or a folder of masks: whatever `hf_unet.labels.read_labels` reads.
+
+    ``whole`` says that all pages are of one image, so that they have to be one mask per class.
+    """
 
     path: Path
     page: int = 0
     threshold: float | None = None
     partial: bool = False
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -69,6 +73,11 @@ class OneFile:
         labels = read_labels(
             self.path, classes, kind=kind, page=self.page, size=size, threshold=self.threshold
         )
+        if self.whole and labels.kind != "multilabel":
+            raise LabelError(
+                f"{self.name} has several pages, which are not one mask per class, and its image "
+                "has one. Leave the page that belongs to the image."
+            )
         if not self.partial:
             return Truth(labels)
         annotated = labels.array != 0
@@ -219,6 +228,9 @@ class Pair:
         What the labels hold; None: look.
     page : int
         Page of the image file, from 0.
+    together : str
+        What the pair belongs to with others that are much like it, such as the file whose pages
+        they are: a split keeps them on one side unless groups are named. Empty: nothing.
     """
 
     name: str
@@ -227,6 +239,7 @@ class Pair:
     classes: tuple[str, ...]
     kind: Kind | None = None
     page: int = 0
+    together: str = ""
 
     @cached_property
     def image(self) -> ScienceImage:

@@ -98,9 +98,10 @@ class _Sequence:
                 silver.get(index),
                 markers.get(index),
                 fill=settings.silver,
-                partial=name in settings.partial,
+                partial=bool({name, title} & set(settings.partial)),
             )
-            pairs.append(Pair(name, image, source, classes, "instances", pages[index]))
+            page, together = pages[index], title if len(pages) > 1 else ""
+            pairs.append(Pair(name, image, source, classes, "instances", page, together))
         return pairs
 
 
