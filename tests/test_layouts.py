@@ -13,8 +13,9 @@ from hf_unet.errors import ImageError, LabelError
 from hf_unet.file_names import bare_name, match_names
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.pairs import DataError, Pair, missing_objects
-from hf_unet.training.settings import DataSettings, SettingsError
+from hf_unet.training.settings import DataSettings, LossSettings, Settings, SettingsError
 from hf_unet.training.splits import hold_out
+from hf_unet.training.targets import Targets
 
 CLASSES = ("background", "cell")
 
@@ -578,6 +579,43 @@ def test_one_coco_file_for_all_images(tmp_path: Path) -> None:
     (folder / "images" / "b.png").unlink()
     with pytest.raises(DataError, match=r"annotations\.json annotates b\.png, which is not in"):
         pairs_of(folder, labels="annotations.json")
+
+
+def test_coco_objects_that_touch_are_two_and_crowds_teach_nothing(tmp_path: Path) -> None:
+    folder = make_coco(tmp_path)
+    content = json.loads((folder / "annotations.json").read_text())
+    touching, crowd = dict(content["annotations"][0]), dict(content["annotations"][1])
+    touching |= {"id": 10, "segmentation": [[12, 3, 18, 3, 18, 9, 12, 9]]}
+    content["annotations"][1] = crowd | {"iscrowd": 1}  # columns 20 to 24 of a.png
+    content["annotations"].append(touching)
+    (folder / "annotations.json").write_text(json.dumps(content))
+    first, second = pairs_of(folder, labels="annotations.json")
+    assert first.labels.kind == second.labels.kind == "instances"
+    np.testing.assert_array_equal(np.unique(first.labels.instances()), [0, 1, 2])
+    assert second.truth.known is None
+    loss = LossSettings(w0=10.0, sigma=2.0, class_weights=(1.0, 1.0))
+    settings = Settings(data=DataSettings(separate=True), loss=loss)
+    targets = Targets([first], settings, classes=2, multilabel=False)
+    (annotation,) = targets.annotations
+    tile = np.s_[:, 8:28]
+    target, weights = targets.cut(annotation.array[tile], annotation.class_of, 0)
+    unknown = np.zeros((20, 30), np.bool_)
+    unknown[3:9, 20:25] = True
+    np.testing.assert_array_equal(weights == 0, unknown[tile])
+    assert target[5, 2] and not target[5, 4] and weights[5, 4] > 4  # a border between the two
+    merged = pairs_of(folder, labels="annotations.json", kind="classes")[0]
+    assert len(np.unique(merged.labels.instances())) == 2
+    # The same file of one image, as a label in a folder of labels.
+    content["images"].pop()
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] == 1]
+    (folder / "annotations.json").unlink()
+    (folder / "images" / "b.png").unlink()
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.json").write_text(json.dumps(content))
+    (alone,) = pairs_of(folder)
+    np.testing.assert_array_equal(alone.truth.known, ~unknown)
+    (partial,) = pairs_of(folder, partial=("a",))
+    np.testing.assert_array_equal(partial.truth.known, first.labels.array > 0)
 
 
 def coco_of(folder: Path, *names: str) -> None:

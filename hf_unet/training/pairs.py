@@ -79,9 +79,11 @@ class OneFile:
                 "has one. Leave the page that belongs to the image."
             )
         if not self.partial:
-            return Truth(labels)
+            return Truth(labels, labels.known)
         annotated = labels.array != 0
-        return Truth(labels, annotated if annotated.ndim == 2 else annotated.any(axis=0))
+        if annotated.ndim == 3:
+            annotated = annotated.any(axis=0)
+        return Truth(labels, annotated if labels.known is None else annotated & labels.known)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ class CocoImage:
 
     def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
         """Draw its annotations."""
-        return Truth(self.file.labels(self.image, classes, kind=kind, size=size))
+        labels = self.file.labels(self.image, classes, kind=kind, size=size)
+        return Truth(labels, labels.known)
 
 
 @dataclass(frozen=True)
