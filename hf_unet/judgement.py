@@ -115,8 +115,8 @@ def judge(
     name : str
         What the image is called where several are put together.
     known : (H, W) bool array, optional
-        Where the ground truth says what is there; only these pixels are counted. None:
-        everywhere.
+        Where the ground truth says what is there; only these pixels are counted. None: as
+        ``labels`` say.
     membranes : bool, optional
         Whether to find the splits and merges of a membrane map, which takes seconds for millions
         of pixels. None: as `has_membranes` says.
@@ -126,14 +126,11 @@ def judge(
     LabelError
         If the two cannot be compared.
     """
-    expected: NDArray[Any] = true_mask(result, labels)
-    mask = result.mask
+    known = labels.known if known is None else known
+    expected, mask = compared_masks(result, labels, known)
     if membranes is None:
         membranes = has_membranes(result.classes, multilabel=result.multilabel)
     warping = warping_errors(expected, mask) if membranes and known is None else None
-    if known is not None:
-        # In one row: what is counted does not ask where a pixel lies.
-        expected, mask = (array[..., known][..., None, :] for array in (expected, mask))
     counts = class_counts(expected, mask, len(result.classes))
     error = float((expected != mask).mean()) if mask.size else 0.0
     matching = jaccard = None
@@ -157,10 +154,25 @@ def true_mask(result: Segmentation, labels: Labels) -> NDArray[Any]:
     return labels.stack() if result.multilabel else labels.class_map()
 
 
+def compared_masks(
+    result: Segmentation, labels: Labels, known: NDArray[np.bool_] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The true mask and the one found, of the pixels that are known alone."""
+    expected, mask = true_mask(result, labels), result.mask
+    if known is None:
+        return expected, mask
+    # In one row: what is counted does not ask where a pixel lies.
+    return expected[..., known][..., None, :], mask[..., known][..., None, :]
+
+
+def counts_of(result: Segmentation, labels: Labels) -> ClassCounts:
+    """Pixels of each class in one image that are right and wrong, where that is known."""
+    return class_counts(*compared_masks(result, labels, labels.known), len(result.classes))
+
+
 def overlap_of(result: Segmentation, labels: Labels) -> OverlapScores:
     """Dice and IoU of each class in one image, and nothing that takes longer; see `judge`."""
-    expected = true_mask(result, labels)
-    return scores_per_image([class_counts(expected, result.mask, len(result.classes))])
+    return scores_per_image([counts_of(result, labels)])
 
 
 def confusion_of(result: Segmentation, labels: Labels) -> dict[str, NDArray[np.uint8]]:
@@ -171,9 +183,11 @@ def confusion_of(result: Segmentation, labels: Labels) -> dict[str, NDArray[np.u
     dict of (H, W) uint8 arrays
         By the name of the class, but for the background; values as in
         `hf_unet.metrics.confusion`. ``confusion_map(np.stack([*planes.values()]))`` is all of
-        them in one.
+        them in one. What is not known is neither.
     """
     planes = class_confusion(true_mask(result, labels), result.mask, len(result.classes))
+    if labels.known is not None:
+        planes[:, ~labels.known] = 0
     first = 0 if result.multilabel else 1
     return dict(zip(result.classes[first:], planes[first:], strict=True))
 

@@ -477,17 +477,55 @@ def test_masks_of_classes_that_overlap_are_counted_by_plane(
     assert "note: The label 00.tif holds nothing" in shown
 
 
-def test_pages_and_mixed_kinds_are_notes(
+def test_pages_without_a_label_of_their_own_are_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = make_data(tmp_path / "data", count=3)
-    pages = np.stack([tifffile.imread(data / "image" / "00.tif")] * 4)
+    pages = np.stack([tifffile.imread(data / "image" / "00.tif") + n for n in range(4)])
     tifffile.imwrite(data / "image" / "00.tif", pages, photometric="minisblack")
+    assert run("check-masks", data) == 1
+    assert "wrong: 00.tif has 4 pages and 00.tif 1: each page" in capsys.readouterr().out
+    ids = np.stack([tifffile.imread(data / "label" / "00.tif")] * 4)
+    tifffile.imwrite(data / "label" / "00.tif", ids, photometric="minisblack")
+    assert run("check-masks", data, "--kind", "instances") == 0
+    shown = capsys.readouterr().out
+    assert "3 images, 3 labels, 6 pairs that can be read" in shown and "only the first" not in shown
+    assert "4 of them would be kept out" in shown  # the pages of the first file, all of them
+
+
+def test_pages_of_layouts_that_have_none_are_notes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        picture = np.full((2, 40, 50), number, np.uint8)
+        picture[:, 10:20, 10:30] = 90
+        for name in ("images", "bone"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "images" / f"{number}.tif", picture, photometric="minisblack")
+        tifffile.imwrite(tmp_path / "bone" / f"{number}.tif", (picture[0] > 50).astype(np.uint8))
+    assert run("check-masks", tmp_path, "--classes", "bone") == 0
+    assert "note: 0.tif has 2 pages; only the first is used." in capsys.readouterr().out
+
+
+def test_pictures_that_a_split_does_not_name_are_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_data(tmp_path / "data", count=4)
+    split = tmp_path / "split.json"
+    split.write_text('{"train": ["00"], "validation": ["02"]}')
+    assert run("check-masks", data, "--split", split) == 0
+    assert "does not name 2 of the data's pictures (01, 03): they are" in capsys.readouterr().out
+    split.write_text('{"train": ["00"], "validation": ["20"]}')
+    assert run("check-masks", data, "--split", split) == 1
+    assert "wrong: The split split.json names 20, which is not in" in capsys.readouterr().out
+
+
+def test_mixed_kinds_are_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_data(tmp_path / "data", count=3)
     label = data / "label" / "01.tif"
     tifffile.imwrite(label, (tifffile.imread(label) > 0).astype(np.uint8))
     assert run("check-masks", data) == 0
     shown = capsys.readouterr().out
-    assert "note: 00.tif has 4 pages; only the first is used." in shown
     assert "note: The labels were read as different kinds (2 instances, 1 classes)" in shown
 
 

@@ -224,7 +224,8 @@ def test_classes_that_overlap_are_a_stack_or_instances() -> None:
     assert objects.array.dtype == np.int32
     assert np.bincount(objects.array.ravel()).tolist() == [8, 10, 6]
     assert "(2 pixels in several, the last has them): two instances" in objects.found
-    assert file.labels("a.png").array.sum() == 16  # by default every object is foreground
+    foreground = file.labels("a.png")  # by default every object is that
+    assert foreground.kind == "instances" and foreground.class_map().sum() == 16
     with pytest.raises(LabelError, match="more than one of the classes"):
         file.labels("a.png", CELLS, kind="classes")
     with pytest.raises(LabelError, match="Instances belong to one class"):
@@ -233,20 +234,85 @@ def test_classes_that_overlap_are_a_stack_or_instances() -> None:
         file.labels("a.png", ("background", "cell"))
 
 
-def test_crowds_and_what_is_to_ignore_are_left_out_and_said() -> None:
-    crowd = annotation({"size": [4, 6], "counts": [0, 24]}, iscrowd=1)
-    ignored = annotation([box(4, 0, 6, 4)], category=3)
-    file = read_coco(coco(LEFT, crowd, crowd, ignored))
-    labels = file.labels("a.png", CELLS)
-    assert labels.array.sum() == 12
-    assert labels.found == (
-        "two regions labeled cell, ignore, one region to ignore left out, two crowd regions left "
-        "out: classes background, cell, debris"
-    )
-    assert file.labels("a.png", kind="instances").array.max() == 1
-    named = file.labels("a.png", ("background", "cell", "ignore"))
-    assert np.bincount(named.array.ravel()).tolist() == [4, 12, 8]
-    assert drawn(annotation([box(0, 0, 1, 1)], iscrowd=0)).sum() == 1
+def test_objects_of_one_class_that_touch_stay_two() -> None:
+    file = read_coco(coco(LEFT, annotation([box(3, 0, 5, 4)])))
+    for classes in (("background", "cell"), ("background", "foreground")):
+        labels = file.labels("a.png", classes)
+        assert labels.kind == "instances" and labels.found.endswith(": two instances")
+        assert labels.array[0].tolist() == [1, 1, 1, 2, 2, 0]
+        one = file.labels("a.png", classes, kind="classes")
+        assert one.kind == "classes" and one.array[0].tolist() == [1, 1, 1, 1, 1, 0]
+    assert file.labels("a.png", CELLS).kind == "classes"
+    assert file.labels("a.png", ("cell",)).kind == "multilabel"
+
+
+COLUMN = [box(4, 0, 6, 4)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "counted"),
+    [
+        (annotation({"size": [4, 6], "counts": [16, 8]}, iscrowd=1), 1),
+        (annotation(COLUMN, ignore=1), 1),
+        (annotation(COLUMN, ignore=True, iscrowd=0), 1),
+        (annotation(COLUMN, category=3), 1),
+        (annotation(COLUMN, category=9, iscrowd=1), 1),
+        (annotation([], iscrowd=1, bbox=[4, 0, 2, 4]), 1),
+        (annotation(None, ignore=1, bbox=[4.0, 0.0, 2.0, 4.0]), 1),
+        (annotation([box(2, 0, 6, 4)], ignore=1), 1),  # an object stays known
+        (annotation([box(0, 0, 1, 1)], iscrowd=1), 0),
+        (annotation(COLUMN, iscrowd=0, ignore=0), None),
+        (annotation(COLUMN, iscrowd=None), None),
+    ],
+)
+def test_nothing_is_known_of_crowds_and_of_what_is_to_ignore(
+    entry: dict[str, Any], counted: int | None
+) -> None:
+    cells = annotation([box(0, 0, 4, 4)])
+    labels = read_coco(coco(entry, cells)).labels("a.png", ("background", "cell"))
+    assert labels.kind == "instances"
+    if counted is None:
+        assert labels.known is None and labels.array.max() == 2
+        return
+    assert labels.array.tolist() == [[1, 1, 1, 1, 0, 0]] * 4
+    assert labels.found == "one region labeled cell, one region unknown: one instance"
+    if counted:
+        assert labels.known is not None
+        assert labels.known.tolist() == [[True] * 4 + [False] * 2] * 4
+    else:
+        assert labels.known is None
+
+
+def test_an_unknown_region_in_every_kind_of_labels() -> None:
+    file = read_coco(coco(LEFT, MIDDLE, annotation([box(1, 0, 6, 4)], iscrowd=1)))
+    corner = annotation([box(4, 0, 6, 4)], category=9)
+    disjoint = read_coco(coco(LEFT, corner, annotation([box(1, 0, 6, 4)], iscrowd=1)))
+    labels = disjoint.labels("a.png", CELLS)
+    assert labels.kind == "classes" and labels.known is not None
+    np.testing.assert_array_equal(~labels.known, [[0, 0, 0, 1, 0, 0]] * 4)
+    # Where classes may overlap, a cell in a crowd may be debris, too.
+    stack = file.labels("a.png", CELLS)
+    assert stack.kind == "multilabel" and stack.known is not None
+    np.testing.assert_array_equal(~stack.known, [[0, 1, 1, 1, 1, 1]] * 4)
+    alone = read_coco(coco(LEFT, annotation([box(1, 0, 6, 4)], iscrowd=1)))
+    single = alone.labels("a.png", ("cell",))
+    assert single.kind == "multilabel" and single.known is not None
+    np.testing.assert_array_equal(~single.known, [[0, 0, 0, 1, 1, 1]] * 4)
+    named = read_coco(coco(annotation(COLUMN, category=3))).labels("a.png", ("cell", "ignore"))
+    assert named.known is None and named.array.sum() == 8
+
+
+def test_an_unknown_region_without_any_place_is_refused() -> None:
+    for more in (
+        {},
+        {"bbox": 4},
+        {"bbox": [1, 2]},
+        {"bbox": ["4", 0, 2, 4]},
+        {"bbox": [9, 9, 1, 1]},
+    ):
+        file = read_coco(coco(annotation([], iscrowd=1, **more)))
+        with pytest.raises(LabelError, match=r"nnotation 40 \(cell\)"):
+            file.labels("a.png")
 
 
 def test_the_size_is_the_files_or_the_callers() -> None:
@@ -300,6 +366,7 @@ def test_a_file_of_one_image_is_a_label_file(tmp_path: Path) -> None:
         ({"annotations": [annotation([], category=1)]}, "category_id 1 .* there are 7, 9, 3"),
         ({"annotations": [annotation([], id=None, image_id=[])]}, "annotation number 1 of the"),
         ({"annotations": [annotation([], iscrowd=2)]}, "iscrowd of annotation 40 .* 0 or 1, not 2"),
+        ({"annotations": [annotation([], ignore="yes")]}, "ignore of annotation 40 .* not 'yes'"),
         ({"annotations": [{"id": 1, "segments_info": []}]}, "panoptic COCO file"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hf_unet.judgement import (
     confusion_of,
     has_membranes,
     judge,
+    overlap_of,
     true_mask,
 )
 from hf_unet.labels import Labels
@@ -147,6 +149,19 @@ def test_what_a_membrane_model_is() -> None:
     assert not has_membranes(["cell", "membrane"], multilabel=False)
     assert not has_membranes(["membrane", "cell", "synapse"], multilabel=False)
     assert not has_membranes(["membrane"], multilabel=False)
+
+
+def test_labels_may_say_themselves_what_is_known() -> None:
+    known = np.zeros(TRUTH.shape, bool)
+    known[:, :2] = True
+    labels = labels_of(TRUTH, "instances")
+    partial = replace(labels, known=known)
+    judgement = judge(result_of(FOUND), partial)
+    assert judgement.matching is None and judgement.counts.tp.tolist() == [0, 4]
+    assert overlap_of(result_of(FOUND), partial).dice[1] == 1
+    assert overlap_of(result_of(FOUND), labels).dice[1] < 1
+    drawn = confusion_of(result_of(FOUND), partial)["cell"]
+    assert (drawn[:, :2] == RIGHT).all() and not drawn[:, 2:].any()
 
 
 def test_what_is_not_known_is_not_counted() -> None:

@@ -891,6 +891,35 @@ def test_labelme_and_darwin_say_the_same(tmp_path: Path) -> None:
     assert read_polygons(darwin1).without_outline == 1
 
 
+def labelme(*shapes: tuple[str, list[list[float]], object]) -> dict[str, object]:
+    entries = [{"label": label, "points": p, "group_id": group} for label, p, group in shapes]
+    return {"shapes": entries, "imageHeight": 4, "imageWidth": 6}
+
+
+def test_shapes_of_one_group_and_label_are_one_object() -> None:
+    def ids(*groups: object, labels: tuple[str, ...] = ("nucleus",) * 3) -> list[int]:
+        shapes = zip(
+            labels, ([[0, 0], [2, 0], [2, 4], [0, 4]], RIGHT, MIDDLE), groups, strict=False
+        )
+        source = labelme(*shapes)  # type: ignore[arg-type]
+        return read_labels(source, kind="instances").array[2].tolist()  # type: ignore[no-any-return]
+
+    assert ids(None, None) == [1, 1, 0, 2, 2, 2]
+    assert ids(5, 5) == [1, 1, 0, 1, 1, 1]
+    assert ids("a", "a") == [1, 1, 0, 1, 1, 1]
+    assert ids(0, 1) == [1, 1, 0, 2, 2, 2]
+    assert ids(0, 0, labels=("nucleus", "debris")) == [1, 1, 0, 2, 2, 2]
+    assert ids(3, 3, None) == [1, 3 - 1, 2, 2, 1, 1]  # on top is what comes later
+    joined = read_labels(labelme(("nucleus", LEFT, 2), ("nucleus", RIGHT, 2)), kind="instances")
+    assert joined.found == "one region labeled nucleus: one instance"
+    inside = labelme(("nucleus", LEFT, 2), ("nucleus", [[0, 1], [1, 1], [1, 3], [0, 3]], 2))
+    assert read_labels(inside, kind="instances").array.sum() == 8  # no hole is cut
+    with pytest.raises(
+        LabelError, match=r"The group_id of annotation 1 .* \(nucleus\) is a number"
+    ):
+        read_labels(labelme(("nucleus", LEFT, [2])))
+
+
 def test_polygon_labels_and_classes() -> None:
     source = annotation(("Lung", LEFT), ("Ignore", RIGHT), width=6, height=4)
     labels = read_labels(source, ("background", "lung"))

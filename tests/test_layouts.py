@@ -9,10 +9,13 @@ import tifffile
 from discs import draw_discs, make_data
 from PIL import Image
 
+from hf_unet.errors import ImageError, LabelError
 from hf_unet.file_names import bare_name, match_names
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.pairs import DataError, Pair, missing_objects
-from hf_unet.training.settings import DataSettings, SettingsError
+from hf_unet.training.settings import DataSettings, LossSettings, Settings, SettingsError
+from hf_unet.training.splits import hold_out
+from hf_unet.training.targets import Targets
 
 CLASSES = ("background", "cell")
 
@@ -174,6 +177,122 @@ def test_one_mask_per_nucleus(tmp_path: Path) -> None:
         pairs_of(tmp_path)
 
 
+# --- folders of multi-page files ---------------------------------------------------------------
+
+
+def make_volumes(folder: Path, counts: dict[str, int]) -> dict[str, np.ndarray]:
+    """Images and masks of so many pages each; the images, by the name of their pair."""
+    random = np.random.default_rng(4)
+    expected = {}
+    for name, count in counts.items():
+        drawn = [draw_discs(random) for _ in range(count)]
+        write_tiff(folder / "images" / f"{name}.tif", np.stack([image for image, _ in drawn]))
+        masks = np.stack([(ids > 0).astype(np.uint8) for _, ids in drawn])
+        write_tiff(folder / "masks" / f"{name}_mask.tif", masks)
+        for page, (image, ids) in enumerate(drawn):
+            expected[name if count == 1 else f"{name}/{page}"] = np.stack([image, ids > 0])
+    return expected
+
+
+def test_files_of_several_pages_pair_page_with_page(tmp_path: Path) -> None:
+    expected = make_volumes(tmp_path, {"a": 2, "b": 1, "c": 5})
+    found = pairs_of(tmp_path)
+    assert [pair.name for pair in found] == list(expected)
+    for pair in found:
+        image, mask = expected[pair.name]
+        np.testing.assert_array_equal(pair.image[0], image)
+        np.testing.assert_array_equal(pair.labels.class_map(), mask)
+    named = pairs_of(tmp_path, partial=("c/3", "a"))
+    assert [pair.name for pair in named if pair.truth.known is not None] == ["a/0", "a/1", "c/3"]
+
+
+def test_pages_of_one_file_stay_on_one_side_unless_asked(tmp_path: Path) -> None:
+    make_volumes(tmp_path, {"a": 3, "b": 3, "c": 3})
+    pairs = pairs_of(tmp_path)
+    for fold in range(3):
+        split = hold_out(pairs, DataSettings(folds=3, fold=fold))
+        assert {pair.name[0] for pair in split.validation} == {"abc"[fold]}
+        assert len(split.validation) == 3 and len(split.train) == 6
+    apart = hold_out(pairs, DataSettings(group="(.+)", holdout_every=4))
+    assert [pair.name for pair in apart.validation] == ["a/0", "b/1", "c/2"]
+    with pytest.raises(
+        DataError, match=r"Of 3 pairs in 1 groups, 3 would .*data\.group = "
+    ) as caught:
+        hold_out(pairs[:3], DataSettings())
+    assert "Pages of one file stay on one side" in str(caught.value)
+
+
+def test_slices_of_one_tracked_frame_stay_on_one_side(tmp_path: Path) -> None:
+    folder = make_tracked_stack(tmp_path)
+    for frame, index in ((0, 0), (0, 1), (1, 1), (1, 3)):
+        write_tiff(folder / "01_GT" / "SEG" / f"man_seg_{frame:03}_{index:03}.tif", CELLS)
+    split = hold_out(pairs_of(folder), DataSettings(holdout_every=2))
+    assert [pair.name for pair in split.validation] == ["01/t000/0", "01/t000/1"]
+    named = pairs_of(folder, partial=("01/t001",))
+    assert [pair.truth.known is None for pair in named] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("pages", "masks"), [(3, 2), (3, 4), (3, 1), (1, 3)])
+def test_files_of_unequal_pages_are_refused(tmp_path: Path, pages: int, masks: int) -> None:
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((pages, 20, 20), np.uint8))
+    write_tiff(tmp_path / "masks" / "a_mask.tif", np.zeros((masks, 20, 20), np.uint8))
+    with pytest.raises(
+        DataError, match=rf"a\.tif has {pages} pages? and a_mask\.tif {masks}: each"
+    ):
+        pairs_of(tmp_path)
+    (tmp_path / "images" / "a.tif").write_bytes(b"II*\0damaged")
+    if masks > 2:  # what is damaged is said, not that it has one page
+        with pytest.raises(ImageError, match=r"a\.tif is"):
+            pairs_of(tmp_path)
+
+
+def test_pages_that_are_masks_of_classes_belong_to_one_image(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((20, 20), np.uint8))
+    masks = np.zeros((2, 20, 20), np.uint8)
+    masks[0, :5], masks[1, 3:9] = 1, 1
+    write_tiff(tmp_path / "masks" / "a.tif", masks)
+    (pair,) = pairs_of(tmp_path, ("bone", "marrow"))
+    assert pair.labels.kind == "multilabel" and pair.labels.array.sum() == masks.sum()
+    (pair,) = pairs_of(tmp_path)  # two pages, the first of which is no background
+    with pytest.raises(LabelError, match=r"a\.tif has several pages, which are not one mask per"):
+        pair.labels  # noqa: B018
+    with pytest.raises(DataError, match=r"a\.tif has 1 page and a\.tif 2"):
+        pairs_of(tmp_path, kind="instances")
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((2, 20, 20), np.uint8))
+    with pytest.raises(DataError, match=r'kind = "multilabel" takes the pages of a\.tif'):
+        pairs_of(tmp_path, ("bone", "marrow"), kind="multilabel")
+
+
+def test_as_many_pages_as_classes_are_still_pages(tmp_path: Path) -> None:
+    ids = np.stack([CELLS, np.roll(CELLS, 1, axis=0)])
+    write_tiff(tmp_path / "images" / "a.tif", np.zeros((2, 20, 20), np.uint8))
+    write_tiff(tmp_path / "masks" / "a.tif", (ids > 0).astype(np.uint8))
+    first, second = pairs_of(tmp_path)
+    np.testing.assert_array_equal(first.labels.class_map(), ids[0] > 0)
+    np.testing.assert_array_equal(second.labels.class_map(), ids[1] > 0)
+    write_tiff(tmp_path / "masks" / "a.tif", ids)
+    first, second = pairs_of(tmp_path, kind="instances")
+    np.testing.assert_array_equal(second.labels.array, ids[1])
+    with pytest.raises(LabelError, match=r"data\.kind = \"instances\""):
+        pairs_of(tmp_path)[0].labels  # noqa: B018
+
+
+def test_thumbnails_and_channels_are_no_pages_to_learn_from(tmp_path: Path) -> None:
+    expected = make_volumes(tmp_path, {"a": 1, "b": 1})
+    image, mask = expected["a"]
+    with tifffile.TiffWriter(tmp_path / "images" / "a.tif") as file:
+        file.write(image.astype(np.uint8))
+        file.write(image[::2, ::2].astype(np.uint8), subfiletype=1)
+    with tifffile.TiffWriter(tmp_path / "masks" / "a_mask.tif") as file:
+        file.write(mask.astype(np.uint8))
+        file.write(mask[::2, ::2].astype(np.uint8), subfiletype=1)
+    rgba = np.zeros((*expected["b"][0].shape, 4), np.uint8)
+    tifffile.imwrite(tmp_path / "images" / "b.tif", rgba, photometric="rgb")
+    first, second = pairs_of(tmp_path)
+    assert (first.name, second.name, len(second.image)) == ("a", "b", 3)
+    np.testing.assert_array_equal(first.labels.class_map(), mask)
+
+
 # --- cell tracking -----------------------------------------------------------------------------
 
 
@@ -248,6 +367,101 @@ def test_an_annotation_without_its_frame_is_refused(tmp_path: Path) -> None:
     folder = make_sequence(tmp_path)
     (folder / "01" / "t002.tif").unlink()
     with pytest.raises(DataError, match="Frame 2 of sequence 01 has an annotation and no image"):
+        pairs_of(folder)
+
+
+def make_tracked_stack(folder: Path) -> Path:
+    """Frames 0 and 1 of four slices each; a frame has its number in tens, a slice in ones."""
+    for frame in (0, 1):
+        slices = [np.full((20, 20), 10 * frame + index, np.uint8) for index in range(4)]
+        write_tiff(folder / "01" / f"t{frame:03}.tif", np.stack(slices))
+    return folder
+
+
+def test_an_annotated_slice_belongs_to_that_page_of_that_frame(tmp_path: Path) -> None:
+    folder = make_tracked_stack(tmp_path)
+    for frame, index, cell in ((0, 1, 3), (1, 1, 5), (1, 3, 9)):
+        path = folder / "01_GT" / "SEG" / f"man_seg_{frame:03}_{index:03}.tif"
+        write_tiff(path, CELLS * (cell == CELLS))
+    found = pairs_of(folder)
+    assert [pair.name for pair in found] == ["01/t000/1", "01/t001/1", "01/t001/3"]
+    assert [int(pair.image[0, 0, 0]) for pair in found] == [1, 11, 13]
+    assert [int(pair.labels.array.max()) for pair in found] == [3, 5, 9]
+
+
+def test_a_whole_frame_that_is_a_stack_pairs_page_with_page(tmp_path: Path) -> None:
+    folder = make_tracked_stack(tmp_path)
+    seg = folder / "01_GT" / "SEG" / "man_seg001.tif"
+    write_tiff(seg, np.stack([CELLS * (index != 2) for index in range(4)]))
+    marks = np.zeros((4, 20, 20), np.uint16)
+    marks[2, 4, 4] = marks[3, 4, 4] = 1
+    write_tiff(folder / "01_GT" / "TRA" / "man_track001.tif", marks)
+    found = pairs_of(folder)
+    assert [pair.name for pair in found] == [f"01/t001/{index}" for index in range(4)]
+    assert [int(pair.image[0, 0, 0]) for pair in found] == [10, 11, 12, 13]
+    assert [bool(pair.labels.array.any()) for pair in found] == [True, True, False, True]
+    # The mark in slice 2, where the segmentation has nothing, says that it is not all there is.
+    assert [pair.truth.known is None for pair in found] == [True, True, False, True]
+    write_tiff(folder / "01_ST" / "SEG" / "man_seg_000_002.tif", CELLS)
+    assert pairs_of(folder, silver=True)[0].name == "01/t000/2"
+    write_tiff(seg, np.stack([CELLS] * 3))
+    with pytest.raises(
+        DataError, match=r"t001\.tif has 4 pages and its annotation man_seg001\.tif 3 pages"
+    ):
+        pairs_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        (
+            "man_seg_001_004.tif",
+            (20, 20),
+            r"man_seg_001_004\.tif .* t001\.tif has the slices 0 to 3",
+        ),
+        ("man_seg_1_3.tif", (20, 20), r"man_seg_001_003\.tif and man_seg_1_3\.tif in SEG are both"),
+        (
+            "man_seg001.tif",
+            (4, 20, 20),
+            r"man_seg001\.tif and man_seg_001_003\.tif .* both annotate",
+        ),
+        ("man_seg_002_000.tif", (20, 20), "Frame 2 of sequence 01 has an annotation and no image"),
+        ("man_seg_000_000.tif", (2, 20, 20), "is of one slice by its name, and has 2 pages"),
+    ],
+)
+def test_slices_that_cannot_be_paired_are_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...], message: str
+) -> None:
+    folder = make_tracked_stack(tmp_path)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg_001_003.tif", CELLS)
+    assert len(pairs_of(folder)) == 1
+    write_tiff(folder / "01_GT" / "SEG" / name, np.zeros(shape, np.uint16))
+    with pytest.raises(DataError, match=message):
+        pairs_of(folder)
+
+
+def test_a_slice_of_a_flat_frame_is_refused(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg_001_002.tif", CELLS)
+    write_tiff(folder / "01_GT" / "SEG" / "man_seg_003_002.tif", CELLS)
+    with pytest.raises(DataError, match=r"man_seg001\.tif and man_seg_001_002\.tif in SEG both"):
+        pairs_of(folder)
+    (folder / "01_GT" / "SEG" / "man_seg001.tif").unlink()
+    (folder / "01_GT" / "SEG" / "man_seg_001_002.tif").unlink()
+    with pytest.raises(DataError, match=r"slice 2 of frame 3, but t003\.tif is no stack"):
+        pairs_of(folder)
+
+
+def test_two_files_of_one_frame_are_refused(tmp_path: Path) -> None:
+    folder = make_sequence(tmp_path)
+    write_tiff(folder / "01_GT" / "SEG" / "seg1.tif", CELLS)
+    with pytest.raises(
+        DataError, match=r"man_seg001\.tif and seg1\.tif in SEG are both of frame 1"
+    ):
+        pairs_of(folder)
+    (folder / "01_GT" / "SEG" / "seg1.tif").unlink()
+    write_tiff(folder / "01" / "extra_3.tif", CELLS)
+    with pytest.raises(DataError, match=r"extra_3\.tif and t003\.tif in 01 are both of frame 3"):
         pairs_of(folder)
 
 
@@ -365,6 +579,43 @@ def test_one_coco_file_for_all_images(tmp_path: Path) -> None:
     (folder / "images" / "b.png").unlink()
     with pytest.raises(DataError, match=r"annotations\.json annotates b\.png, which is not in"):
         pairs_of(folder, labels="annotations.json")
+
+
+def test_coco_objects_that_touch_are_two_and_crowds_teach_nothing(tmp_path: Path) -> None:
+    folder = make_coco(tmp_path)
+    content = json.loads((folder / "annotations.json").read_text())
+    touching, crowd = dict(content["annotations"][0]), dict(content["annotations"][1])
+    touching |= {"id": 10, "segmentation": [[12, 3, 18, 3, 18, 9, 12, 9]]}
+    content["annotations"][1] = crowd | {"iscrowd": 1}  # columns 20 to 24 of a.png
+    content["annotations"].append(touching)
+    (folder / "annotations.json").write_text(json.dumps(content))
+    first, second = pairs_of(folder, labels="annotations.json")
+    assert first.labels.kind == second.labels.kind == "instances"
+    np.testing.assert_array_equal(np.unique(first.labels.instances()), [0, 1, 2])
+    assert second.truth.known is None
+    loss = LossSettings(w0=10.0, sigma=2.0, class_weights=(1.0, 1.0))
+    settings = Settings(data=DataSettings(separate=True), loss=loss)
+    targets = Targets([first], settings, classes=2, multilabel=False)
+    (annotation,) = targets.annotations
+    tile = np.s_[:, 8:28]
+    target, weights = targets.cut(annotation.array[tile], annotation.class_of, 0)
+    unknown = np.zeros((20, 30), np.bool_)
+    unknown[3:9, 20:25] = True
+    np.testing.assert_array_equal(weights == 0, unknown[tile])
+    assert target[5, 2] and not target[5, 4] and weights[5, 4] > 4  # a border between the two
+    merged = pairs_of(folder, labels="annotations.json", kind="classes")[0]
+    assert len(np.unique(merged.labels.instances())) == 2
+    # The same file of one image, as a label in a folder of labels.
+    content["images"].pop()
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] == 1]
+    (folder / "annotations.json").unlink()
+    (folder / "images" / "b.png").unlink()
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.json").write_text(json.dumps(content))
+    (alone,) = pairs_of(folder)
+    np.testing.assert_array_equal(alone.truth.known, ~unknown)
+    (partial,) = pairs_of(folder, partial=("a",))
+    np.testing.assert_array_equal(partial.truth.known, first.labels.array > 0)
 
 
 def coco_of(folder: Path, *names: str) -> None:

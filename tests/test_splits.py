@@ -114,6 +114,20 @@ def test_a_split_is_read_back(tmp_path: Path) -> None:
     assert names(other) != names(split)
 
 
+def test_what_a_split_does_not_name_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    hold_out(SLICES[:4], DataSettings(holdout_every=2)).save(path)
+    read = hold_out(SLICES, DataSettings(split=str(path)))
+    assert read.unnamed == SLICES[4:]
+    assert read.note == (
+        "The split does not name 4 of the data's pictures (p3_s1, p3_s2, p10_s1, ...): they are "
+        "neither trained on nor kept out."
+    )
+    assert "1 of the data's pictures (p1_s1): it is" in replace(read, unnamed=SLICES[:1]).note
+    again = hold_out(SLICES[:4], DataSettings(split=str(path)))
+    assert not again.unnamed and not again.note
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

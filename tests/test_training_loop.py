@@ -374,6 +374,18 @@ def test_settings_that_do_not_fit_are_refused(
     refused(data, tmp_path / "run", settings_of(**changes), kind, words)
 
 
+def test_a_run_says_what_its_split_does_not_name(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "split.json"
+    path.write_text('{"train": ["00", "01"], "validation": ["02"]}')
+    settings = settings_of(data={"split": str(path)}, run={"steps": 1, "validate_every": 1})
+    train(settings, data, tmp_path / "run")
+    shown = capsys.readouterr().out
+    assert "The split does not name 5 of the data's pictures (03, 04, 05, ...): they are" in shown
+    assert json.loads((tmp_path / "run" / "split.json").read_text())["train"] == ["00", "01"]
+
+
 def test_average_precision_needs_instances(tmp_path: Path) -> None:
     data = make_data(tmp_path / "data")
     for path in (data / "label").iterdir():

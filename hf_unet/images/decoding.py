@@ -8,6 +8,7 @@ import io
 import struct
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -97,6 +98,14 @@ def decode_pillow(content: bytes, page: int, max_pixels: int) -> Decoded:
         ImageOps.exif_transpose(image, in_place=True)
         pixels, bit_depth = pillow_pixels(image)
     return Decoded(pixels, bit_depth, page, pages)
+
+
+def frame_count(path: Path, found: str | None) -> int:
+    """Frames of an image file of the format ``found``, none of them decoded; TIFF is not read."""
+    if found not in ("GIF", "PNG", "WebP"):
+        return 1
+    with path.open("rb") as file, _PLUGINS[found](file) as image:  # type: ignore[arg-type]
+        return int(getattr(image, "n_frames", 1))
 
 
 def decode_gif(content: bytes, page: int, max_pixels: int) -> Decoded:

@@ -53,11 +53,11 @@ def decode_tiff(content: bytes, page: int, max_pixels: int) -> Decoded:
     ImageError
         Its message continues the file's name.
     """
-    with _log() as log, tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
+    with quiet_log() as log, tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
         first = tif.pages[0]
         if not isinstance(first, tifffile.TiffPage):
             raise ImageError("is a TIFF file without a picture in it.")
-        stacked = _stacked_pages(tif, first)
+        stacked = stacked_pages(tif, first)
         pages = max(len(tif.pages), stacked)
         check_page(page, pages)
         if stacked > 1:
@@ -83,7 +83,7 @@ def decode_tiff(content: bytes, page: int, max_pixels: int) -> Decoded:
 
 
 @contextmanager
-def _log() -> Iterator[list[str]]:
+def quiet_log() -> Iterator[list[str]]:
     """Keep tifffile's log off the screen and collect it: it tells of tags that were left out."""
     logger = logging.getLogger("tifffile")
     messages: list[str] = []
@@ -99,7 +99,7 @@ def _log() -> Iterator[list[str]]:
         logger.removeFilter(drop)
 
 
-def _stacked_pages(tif: tifffile.TiffFile, first: tifffile.TiffPage) -> int:
+def stacked_pages(tif: tifffile.TiffFile, first: tifffile.TiffPage) -> int:
     """Pages of a stack that has one directory for all: ImageJ above 4 GB, tifffile's own."""
     if len(tif.pages) > 1 or not first.is_contiguous or first.dtype is None:
         return 1

@@ -1,14 +1,21 @@
 """COCO files: one JSON that describes many images -> the ground truth of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hf_unet.errors import LabelError
 from hf_unet.labels import advice
 from hf_unet.labels.files import read_bytes, source_name
-from hf_unet.labels.ground_truth import Kind, Labels, Request, check_size, checked_request
+from hf_unet.labels.ground_truth import (
+    Kind,
+    Labels,
+    Request,
+    check_size,
+    checked_request,
+    has_background,
+)
 from hf_unet.labels.objects import Patch, labels_of_objects
 from hf_unet.labels.polygons import Region, draw_regions, outline, parse_json
 from hf_unet.labels.runs import draw_code
@@ -29,14 +36,18 @@ class CocoAnnotation:
         What messages call it.
     segmentation : object
         As it is in the file: polygons or a run-length code.
-    crowd : bool
-        Whether it is a region of many objects that were not told apart.
+    unknown : bool
+        Whether it says where nothing is known: a crowd of objects that were not told apart, or
+        what is marked as to be ignored.
+    box : object
+        As it is in the file; it stands for an unknown region that has no outline.
     """
 
     label: str
     name: str
     segmentation: object
-    crowd: bool
+    unknown: bool = False
+    box: object = None
 
     def draw(self, size: tuple[int, int]) -> Patch:
         """Pixels of the object in an image of this (height, width).
@@ -50,6 +61,8 @@ class CocoAnnotation:
         """
         if isinstance(self.segmentation, dict):
             return draw_code(self.segmentation, size, self.name)
+        if self.unknown and not self.segmentation and isinstance(self.box, list):
+            return draw_regions([self._part(_corners(self.box))], size, self._beginning)
         if not isinstance(self.segmentation, list) or not self.segmentation:
             raise LabelError(
                 f"{self._beginning} has no outline. Its segmentation is to be a list of polygons "
@@ -130,15 +143,17 @@ class CocoFile:
             Names of categories, after that of the background. With the default names every
             object is foreground.
         kind : "classes", "instances", "multilabel" or None
-            What is asked for. None: a class map where the first class is "background" and
-            objects of different classes are disjoint, else a stack.
+            What is asked for. None: instances of "background" and one class, since each
+            annotation is one object; of several classes a class map where the first is
+            "background" and objects of different classes are disjoint, else a stack.
         size : (height, width), optional
             The image's size in pixels: the file must say the same, if it says any.
 
         Returns
         -------
         Labels
-            Crowd regions and the category "ignore" are left out; ``found`` says so.
+            Nothing is ``known`` of crowd regions (``iscrowd``), of annotations with a flag
+            ``ignore``, and of the category "ignore", unless a class has that name.
 
         Raises
         ------
@@ -169,15 +184,16 @@ class CocoFile:
         name = f"{image.file_name} in {self.name}"
         if image.size is not None:
             check_size(image.size, request, name)
-        objects = [one for one in image.annotations if not one.crowd]
-        crowds = len(image.annotations) - len(objects)
-        return labels_of_objects(
-            objects,
-            image.size,
-            name,
-            request,
-            remark=f", {counted(crowds, 'crowd region')} left out" if crowds else "",
-        )
+        if request.kind is None and len(request.classes) == 2 and has_background(request.classes):
+            request = replace(request, kind="instances")
+        named = {label.strip().lower() for label in request.classes}
+        objects: list[CocoAnnotation] = []
+        unknown: list[CocoAnnotation] = []
+        for one in image.annotations:
+            label = one.label.strip().lower()
+            ignored = one.unknown or (label == "ignore" and label not in named)
+            (unknown if ignored else objects).append(one)
+        return labels_of_objects(objects, image.size, name, request, unknown)
 
 
 def read_coco(source: str | Path | bytes | dict[str, Any], name: str | None = None) -> CocoFile:
@@ -213,7 +229,7 @@ def read_coco(source: str | Path | bytes | dict[str, Any], name: str | None = No
     (('cell',), ['a.png'])
     >>> labels = file.labels("a.png", ("background", "cell"))
     >>> labels.array.tolist(), labels.found
-    ([[0, 1, 1, 0], [0, 1, 1, 0]], 'one region labeled cell: classes background, cell')
+    ([[0, 1, 1, 0], [0, 1, 1, 0]], 'one region labeled cell: one instance')
     """
     if isinstance(source, (str, Path)):
         name = name or source_name(source)
@@ -327,12 +343,33 @@ def _annotation(
                 + (" and others." if len(known) > 5 else ".")
             )
         found.append(value)
-    crowd = entry.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        raise LabelError(f"The iscrowd of {where} is 0 or 1, not {crowd!r:.40}.")
+    unknown = any(_flag(entry, key, where) for key in ("iscrowd", "ignore"))
     label = categories[found[1]]
     where = f"{short} ({label}) of {name}"
-    return found[0], CocoAnnotation(label, where, entry.get("segmentation"), bool(crowd))
+    outline, box = entry.get("segmentation"), entry.get("bbox")
+    return found[0], CocoAnnotation(label, where, outline, unknown, box)
+
+
+def _flag(entry: dict[str, Any], key: str, where: str) -> bool:
+    flag = entry.get(key, 0)
+    if flag is None:
+        return False
+    if flag not in (0, 1):
+        raise LabelError(f"The {key} of {where} is 0 or 1, not {flag!r:.40}.")
+    return bool(flag)
+
+
+def _corners(box: list[object]) -> object:
+    """A box [x, y, width, height] as a polygon; what is none is left as it is, and refused."""
+    match box:
+        case [
+            int() | float() as x,
+            int() | float() as y,
+            int() | float() as w,
+            int() | float() as h,
+        ]:
+            return [x, y, x + w, y, x + w, y + h, x, y + h]
+    return box
 
 
 def _id(value: object, where: str, others: dict[Any, Any]) -> int | str:

@@ -31,12 +31,15 @@ class Labels:
         The K class names. Class 0 is the background of class and instance maps.
     found : str
         What was found in the source, in plain words.
+    known : (H, W) bool array or None
+        Where the labels say what is there; the rest neither teaches nor counts. None: everywhere.
     """
 
     kind: Kind
     array: Array
     classes: tuple[str, ...]
     found: str
+    known: NDArray[np.bool_] | None = None
 
     def class_map(self) -> NDArray[np.uint8]:
         """Return the class index of each pixel, (H, W) uint8.

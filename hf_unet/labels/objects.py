@@ -1,7 +1,7 @@
 """Annotated objects, each with a name and pixels -> Labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -52,7 +52,7 @@ def labels_of_objects(
     size: tuple[int, int] | None,
     name: str,
     request: Request,
-    remark: str = "",
+    unknown: Sequence[AnnotatedObject] = (),
 ) -> Labels:
     """Draw objects by the rules of ``read_labels``, one after the other.
 
@@ -64,8 +64,8 @@ def labels_of_objects(
     name : str
         What messages call the file.
     request : Request
-    remark : str
-        What else was found, to stand in ``Labels.found``.
+    unknown : sequence of AnnotatedObject
+        Regions of which nothing is known but the objects in them; their labels do not count.
 
     Raises
     ------
@@ -81,12 +81,33 @@ def labels_of_objects(
     parts = sorted({item.label for item in objects})
     found = counted(len(objects), "region") + (f" labeled {', '.join(parts)}" if parts else "")
     found += f", {counted(left_out, 'region')} to ignore left out" if left_out else ""
-    found += remark
+    found += f", {counted(len(unknown), 'region')} unknown" if unknown else ""
     if request.kind == "instances":
         ids, count, shared = _instances(placed, size, first=int(has_background(request.classes)))
         found += f" ({shared} pixels in several, the last has them)" if shared else ""
-        return request.labels("instances", ids, f"{found}: {counted(count, 'instance')}")
-    return _classes(placed, size, found, request)
+        labels = request.labels("instances", ids, f"{found}: {counted(count, 'instance')}")
+    else:
+        labels = _classes(placed, size, found, request)
+    return replace(labels, known=_known(labels, unknown, size)) if unknown else labels
+
+
+def _known(
+    labels: Labels, unknown: Sequence[AnnotatedObject], size: tuple[int, int]
+) -> NDArray[np.bool_] | None:
+    """Where regions leave nothing unknown.
+
+    A pixel of an annotated object is known, but where it may be of other classes as well.
+    """
+    known = np.ones(size, np.bool_)
+    for region in unknown:
+        patch = region.draw(size)
+        known[patch.place] &= ~patch.mask
+    planes = labels.array[int(has_background(labels.classes)) :]
+    if labels.kind != "multilabel":
+        known |= labels.array != 0
+    elif len(planes) == 1:
+        known |= planes[0]
+    return None if known.all() else known
 
 
 def _class_of_each(

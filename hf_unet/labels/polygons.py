@@ -22,7 +22,7 @@ FORMATS = (
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One annotated object.
+    """One annotated object, or a part of one.
 
     Attributes
     ----------
@@ -31,10 +31,13 @@ class Region:
     paths : tuple of (N, 2) float64 arrays
         Closed outlines as (x, y) in pixels, x rightwards and y downwards from the image's
         top-left *corner*; a second path inside the first cuts a hole.
+    group : int, float, str or None
+        Regions of one label and one group are parts of one object (LabelMe's ``group_id``).
     """
 
     label: str
     paths: tuple[NDArray[np.float64], ...]
+    group: int | float | str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ class PolygonFile:
     regions: tuple[Region, ...]
     size: tuple[int, int] | None
     without_outline: int
+
+    @property
+    def objects(self) -> tuple[tuple[Region, ...], ...]:
+        """The parts of each object, in the order of their first ones."""
+        parts: dict[object, list[Region]] = {}
+        for number, region in enumerate(self.regions):
+            alone = region.group is None
+            parts.setdefault(number if alone else (region.label, region.group), []).append(region)
+        return tuple(map(tuple, parts.values()))
 
 
 def read_polygons(source: bytes | dict[str, Any], name: str = "the annotation") -> PolygonFile:
@@ -106,7 +118,10 @@ def _region(entry: dict[str, Any], where: str) -> Region | None:
         raise LabelError(f"The outline in {where} ({label}) is empty.")
     shape_type = entry.get("shape_type", "polygon")
     paths = tuple(outline(points, f"{where} ({label})", shape_type) for points in raw)
-    return Region(label, paths)
+    group = entry.get("group_id")
+    if isinstance(group, bool) or not (group is None or isinstance(group, (int, float, str))):
+        raise LabelError(f"The group_id of {where} ({label}) is a number or none.")
+    return Region(label, paths, group)
 
 
 def outline(points: object, where: str, shape_type: object = "polygon") -> NDArray[np.float64]:

@@ -96,7 +96,10 @@ def read_labels(
     Polygons are a class map where the regions of different classes are disjoint and class 0 is
     "background", else a stack; kind="instances" numbers them, the later on top. With the
     default class names every region is foreground. Regions labeled "ignore" are left out
-    unless a class has that name.
+    unless a class has that name. Shapes of a LabelMe file that share a ``group_id`` and a label
+    are parts of one object. Of a COCO file each annotation is an object: with "background" and
+    one class they are instances, and what is a crowd or to be ignored is not ``known``; see
+    `read_coco`.
 
     Examples
     --------

@@ -17,12 +17,16 @@ from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
 from hf_unet.training.datasets import check_partial, find_pairs, layout_of
 from hf_unet.training.files import stem_of
-from hf_unet.training.layouts import files_of_folders, folder_pair
+from hf_unet.training.layouts import files_of_folders
+from hf_unet.training.paged import file_pairs
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings
 from hf_unet.training.splits import Split, group_of, hold_out
 
 JPEG = (".jpg", ".jpeg", ".jfif")
+
+PAGED = ("folders", "stacks", "ctc")
+"""Layouts in which every page of an image file is a picture."""
 
 FEW = 0.5
 """Objects of a tracked frame, as a share of its sequence's median, below which some may lack."""
@@ -124,8 +128,8 @@ def check_data(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -
     if layout == "folders":
         images, labels = files_of_folders(folder, settings)
         findings = [*_ambiguous(images), *_ambiguous(labels), *_alone(images, labels)]
-        findings += _absent(images, settings)
-        pairs = _matched(images, labels, settings, classes)
+        pairs, unpaired = _matched(images, labels, settings, classes)
+        findings += [*_absent(images, pairs, settings), *unpaired]
         count, label_count = len(images), len(labels)
     else:
         pairs = list(find_pairs(folder, settings, classes))
@@ -182,24 +186,29 @@ def _alone(images: Sequence[Path], labels: Sequence[Path]) -> Iterator[Finding]:
             )
 
 
-def _absent(images: Iterable[Path], settings: DataSettings) -> Iterator[Finding]:
+def _absent(
+    images: Iterable[Path], pairs: Iterable[Pair], settings: DataSettings
+) -> Iterator[Finding]:
     try:
-        check_partial(list(map(stem_of, images)), settings)
+        check_partial({*map(stem_of, images), *(pair.name for pair in pairs)}, settings)
     except DataError as error:
         yield Finding(str(error))
 
 
 def _matched(
     images: Sequence[Path], labels: Sequence[Path], settings: DataSettings, classes: tuple[str, ...]
-) -> list[Pair]:
-    """Pairs of the files that have a partner; of files of one name the first."""
+) -> tuple[list[Pair], list[Finding]]:
+    """Pairs of the files that have a partner, of files of one name the first; and what has none."""
     image_of = {stem_of(path): path for path in reversed(images)}
     label_of = {stem_of(path): path for path in reversed(labels)}
     partners = match_names(sorted(image_of), sorted(label_of))
-    return [
-        folder_pair(image_of[stem], label_of[partner], settings, classes)
-        for stem, partner in sorted(partners.items())
-    ]
+    pairs, findings = [], []
+    for stem, partner in sorted(partners.items()):
+        try:
+            pairs += file_pairs(image_of[stem], label_of[partner], settings, classes)
+        except (DataError, ImageError, LabelError) as error:
+            findings.append(Finding(str(error)))
+    return pairs, findings
 
 
 # --- one pair, and all of them ----------------------------------------------------------------
@@ -215,7 +224,7 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
                 f"{first} and {_title(pair)} hold the same picture: one could be trained on and "
                 "the other kept out, which makes the figures too good. Take one away."
             )
-        if image.pages > 1 and layout != "stacks":
+        if image.pages > 1 and layout not in PAGED:
             yield Finding(f"{_title(pair)} has {image.pages} pages; only the first is used.", False)
         labels = pair.labels
     except (ImageError, LabelError) as error:
@@ -232,7 +241,7 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
         yield Finding(f"The label {pair.source.name} holds {what}.", False)
     if pair.truth.known is not None:
         yield Finding(f"{_title(pair)} is annotated in part: {labels.found}.", False)
-    elif layout == "ctc":
+    elif layout == "ctc" and image.pages == 1:  # in a stack's slices there may be any number
         tally.objects[pair.name] = len(np.unique(labels.array)) - 1
 
 
@@ -281,7 +290,8 @@ def _check_all(tally: _Tally) -> Iterator[Finding]:
 
 def _split(pairs: Sequence[Pair], settings: DataSettings) -> tuple[Split | None, list[Finding]]:
     try:
-        return hold_out(pairs, settings), []
+        split = hold_out(pairs, settings)
+        return split, [Finding(split.note, False)] if split.note else []
     except DataError as error:
         # Few pairs can be looked at before there are enough; anything asked for must hold.
         asked = settings != replace(settings, group="", holdout=(), folds=0, split="")

@@ -32,7 +32,7 @@ def find_pairs(folder: Path, settings: DataSettings, classes: Sequence[str]) -> 
     """
     names = tuple(classes)
     pairs = LAYOUTS[layout_of(folder, settings, names)](folder, settings, names)
-    check_partial([pair.name for pair in pairs], settings)
+    check_partial({name for pair in pairs for name in (pair.name, pair.together)}, settings)
     return tuple(sorted(pairs, key=lambda pair: pair.name))
 
 

@@ -3,10 +3,11 @@
 =============  ===================================================================================
 folders        a folder of images and one of labels, matched by name; ``cell_01.tif`` and
                ``cell_01_mask.png`` belong together. A label may be a mask, polygon JSON, or a
-               folder of masks
+               folder of masks. Of two files of several pages, page n belongs to page n
 stacks         a multi-page file of images and one of labels: page n belongs to page n
 class-folders  a folder of images and a folder of masks for each class, which may overlap
-ctc            sequences of the Cell Tracking Challenge: ``01``, ``01_GT/SEG``, ``01_ST/SEG``
+ctc            sequences of the Cell Tracking Challenge: ``01``, ``01_GT/SEG``, ``01_ST/SEG``; see
+               `hf_unet.training.sequences`
 dsb            the Data Science Bowl 2018: a folder for each image, with ``images`` and ``masks``
 coco           a folder of images and one COCO file
 =============  ===================================================================================
@@ -23,12 +24,12 @@ from hf_unet.file_names import (
     LABEL_SUFFIXES,
     match_names,
 )
-from hf_unet.images import read_image
 from hf_unet.labels import read_coco
-from hf_unet.labels.files import open_pages
 from hf_unet.labels.ground_truth import has_background
 from hf_unet.training.files import by_name, list_files, place
-from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair, TrackedFrame
+from hf_unet.training.paged import file_pairs, page_pairs
+from hf_unet.training.pairs import ClassMasks, CocoImage, DataError, OneFile, Pair
+from hf_unet.training.sequences import find_tracking, tracking_sequences
 from hf_unet.training.settings import DataSettings
 
 Layout = Callable[[Path, DataSettings, tuple[str, ...]], list[Pair]]
@@ -48,8 +49,9 @@ def find_folders(folder: Path, settings: DataSettings, classes: tuple[str, ...])
             "or take the images away."
         )
     return [
-        folder_pair(image, labels[partners[stem]], settings, classes)
+        pair
         for stem, image in images.items()
+        for pair in file_pairs(image, labels[partners[stem]], settings, classes)
     ]
 
 
@@ -61,39 +63,13 @@ def files_of_folders(folder: Path, settings: DataSettings) -> tuple[list[Path], 
     )
 
 
-def folder_pair(image: Path, label: Path, settings: DataSettings, classes: tuple[str, ...]) -> Pair:
-    """An image and its label."""
-    partial = image.stem in settings.partial
-    source = OneFile(label, 0, settings.threshold, partial)
-    return Pair(image.stem, image, source, classes, settings.kind)  # type: ignore[arg-type]
-
-
 def find_stacks(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
     """Pairs of two multi-page files."""
     image, label = folder / settings.images, folder / settings.labels
     for path in (image, label):
         if not path.is_file():
             raise DataError(f"There is no file {path.name} in {folder.resolve().name}.")
-    pages = read_image(image).pages
-    label_pages = open_pages(label, page=0, name=label.name).page_count
-    if pages != label_pages:
-        raise DataError(
-            f"{image.name} has {pages} pages and {label.name} {label_pages}: each page of images "
-            "needs its page of labels."
-        )
-    digits = len(str(pages - 1))
-    names = [f"{image.stem}/{page:0{digits}d}" for page in range(pages)]
-    return [
-        Pair(
-            name,
-            image,
-            OneFile(label, page, settings.threshold, name in settings.partial),
-            classes,
-            settings.kind or "classes",  # type: ignore[arg-type]
-            page,
-        )
-        for page, name in enumerate(names)
-    ]
+    return page_pairs(image, label, settings, classes)
 
 
 def find_class_folders(
@@ -150,55 +126,6 @@ def class_folders(
         if all(name in here for name in wanted):
             return tuple(here[name] for name in wanted)
     return None
-
-
-def find_tracking(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
-    """Pairs of the sequences of a Cell Tracking Challenge data set.
-
-    Frames with a gold segmentation; with ``data.silver`` also those that only have a silver one.
-    """
-    sequences = tracking_sequences(folder)
-    if not sequences:
-        raise DataError(
-            f"{folder.resolve().name} holds no sequence such as 01 with its annotation 01_GT/SEG."
-        )
-    pairs = []
-    for sequence in sequences:
-        frames = {_number(path): path for path in list_files(sequence, IMAGE_SUFFIXES)}
-        gold = _numbered(folder / f"{sequence.name}_GT" / "SEG")
-        silver = _numbered(folder / f"{sequence.name}_ST" / "SEG")
-        markers = _numbered(folder / f"{sequence.name}_GT" / "TRA")
-        for number in sorted({*gold, *(silver if settings.silver else ())}):
-            if number not in frames:
-                raise DataError(
-                    f"Frame {number} of sequence {sequence.name} has an annotation and no image."
-                )
-            name = f"{sequence.name}/{frames[number].stem}"
-            source = TrackedFrame(
-                gold.get(number),
-                silver.get(number),
-                markers.get(number),
-                fill=settings.silver,
-                partial=name in settings.partial,
-            )
-            pairs.append(Pair(name, frames[number], source, classes, "instances"))
-    if not pairs:
-        raise DataError(
-            f"No frame of {folder.resolve().name} has a gold segmentation. Set data.silver = true "
-            "to learn from the silver ones."
-        )
-    return pairs
-
-
-def tracking_sequences(folder: Path) -> list[Path]:
-    """Folders such as ``01`` that have a ``01_GT`` or ``01_ST`` beside them."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_dir()
-        and path.name.isdecimal()
-        and any((folder / f"{path.name}_{kind}" / "SEG").is_dir() for kind in ("GT", "ST"))
-    ]
 
 
 def find_bowl(folder: Path, settings: DataSettings, classes: tuple[str, ...]) -> list[Pair]:
@@ -282,16 +209,3 @@ def _longest_tail(folder: Path, name: str) -> Path | None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", name).strip().lower()
-
-
-def _number(path: Path) -> int:
-    digits = re.search(r"(\d+)$", path.stem)
-    if digits is None:
-        raise DataError(f"{path.name} in {path.parent.name} has no frame number at its end.")
-    return int(digits[1])
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    if not folder.is_dir():
-        return {}
-    return {_number(path): path for path in list_files(folder, IMAGE_SUFFIXES)}

@@ -117,6 +117,8 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
     )
     tiles = _share(settings.run.batch, accelerator.num_processes)
     split = hold_out(find_pairs(data, settings.data, model.mask_classes), settings.data)
+    if split.note:
+        accelerator.print(split.note)
     check_split(split, settings.run)
     draws_per_step = settings.run.batch * settings.run.accumulate
     draws = Draws(

@@ -52,12 +52,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class OneFile:
-    """A file, a page of one, or a folder of masks: whatever `hf_unet.labels.read_labels` reads."""
+    """A file, a page of one, or a folder of masks: whatever `hf_unet.labels.read_labels` reads.
+
+    ``whole`` says that all pages are of one image, so that they have to be one mask per class.
+    """
 
     path: Path
     page: int = 0
     threshold: float | None = None
     partial: bool = False
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -69,10 +73,17 @@ class OneFile:
         labels = read_labels(
             self.path, classes, kind=kind, page=self.page, size=size, threshold=self.threshold
         )
+        if self.whole and labels.kind != "multilabel":
+            raise LabelError(
+                f"{self.name} has several pages, which are not one mask per class, and its image "
+                "has one. Leave the page that belongs to the image."
+            )
         if not self.partial:
-            return Truth(labels)
+            return Truth(labels, labels.known)
         annotated = labels.array != 0
-        return Truth(labels, annotated if annotated.ndim == 2 else annotated.any(axis=0))
+        if annotated.ndim == 3:
+            annotated = annotated.any(axis=0)
+        return Truth(labels, annotated if labels.known is None else annotated & labels.known)
 
 
 @dataclass(frozen=True)
@@ -113,20 +124,29 @@ class CocoImage:
 
     def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
         """Draw its annotations."""
-        return Truth(self.file.labels(self.image, classes, kind=kind, size=size))
+        labels = self.file.labels(self.image, classes, kind=kind, size=size)
+        return Truth(labels, labels.known)
+
+
+@dataclass(frozen=True)
+class FilePage:
+    """A page of an image file, from 0."""
+
+    path: Path
+    page: int = 0
 
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """A frame of a Cell Tracking Challenge sequence.
+    """A frame of a Cell Tracking Challenge sequence, or a slice of one.
 
     Attributes
     ----------
-    gold : Path or None
+    gold : FilePage or None
         Segmentation by people.
-    silver : Path or None
+    silver : FilePage or None
         Segmentation by algorithms, fused.
-    markers : Path or None
+    markers : FilePage or None
         Tracking annotation: a mark in every cell.
     fill : bool
         Take from ``silver`` the cells that ``gold`` lacks.
@@ -140,23 +160,23 @@ class TrackedFrame:
     empty pixels are unknown: they are no background.
     """
 
-    gold: Path | None
-    silver: Path | None = None
-    markers: Path | None = None
+    gold: FilePage | None
+    silver: FilePage | None = None
+    markers: FilePage | None = None
     fill: bool = False
     partial: bool = False
 
     @property
     def name(self) -> str:
         """Name of the file that comes first."""
-        path = self.gold or self.silver
-        return path.name if path else ""
+        first = self.gold or self.silver
+        return first.path.name if first else ""
 
     def read(self, classes: Sequence[str], kind: Kind | None, size: Size) -> Truth:
         """Read the gold labels, and the silver ones where asked."""
 
-        def instances(path: Path) -> Labels:
-            return read_labels(path, classes, kind="instances", size=size)
+        def instances(of: FilePage) -> Labels:
+            return read_labels(of.path, classes, kind="instances", page=of.page, size=size)
 
         if self.gold is None:
             assert self.silver is not None  # a frame has one of the two
@@ -211,6 +231,9 @@ class Pair:
         What the labels hold; None: look.
     page : int
         Page of the image file, from 0.
+    together : str
+        What the pair belongs to with others that are much like it, such as the file whose pages
+        they are: a split keeps them on one side unless groups are named. Empty: nothing.
     """
 
     name: str
@@ -219,6 +242,7 @@ class Pair:
     classes: tuple[str, ...]
     kind: Kind | None = None
     page: int = 0
+    together: str = ""
 
     @cached_property
     def image(self) -> ScienceImage:

@@ -34,14 +34,16 @@ class DataSettings:
     usual names, such as ``images`` and ``masks``. ``kind`` says what the
     labels are ("classes", "instances", "multilabel"; None: look). ``silver`` lets a Cell Tracking
     Challenge sequence use the annotation that was computed where a person made none. ``partial``
-    names pictures of which not every object was annotated: what is not, teaches nothing there.
+    names pictures (or files, for all their pages) of which not every object was annotated: what is
+    not, teaches nothing there.
 
     Kept out of training for validation is, of the pictures in sorted order, every
     ``holdout_every``-th from ``holdout_first`` on (-4 with ``holdout_every`` 1: the last four); or
     with ``folds`` = k, the share number ``fold`` (0 .. k-1) of k; or the groups named in
     ``holdout``; or what the file ``split`` says, a split.json that a run wrote. ``group`` is a
     regular expression whose match in a picture's name (its first parenthesis, if it has one) is
-    the patient, sequence or well it belongs to: groups are kept out whole.
+    the patient, sequence or well it belongs to: groups are kept out whole. Without it the pages of
+    one file are a group, but those of the layout "stacks".
 
     ``balance`` draws dark, bright and coloured images more evenly than they occur. ``separate``
     turns the pixels where instances touch into background. ``border`` is the width in pixels of

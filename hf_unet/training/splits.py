@@ -10,13 +10,30 @@ from hf_unet.exports.files import write_whole
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings
 
+PAGES_APART = (
+    ' Pages of one file stay on one side; data.group = "(.+)" makes each a group of its own.'
+)
+
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs to train on and pairs kept out."""
+    """Pairs to train on and pairs kept out, and such as a split that was read does not name."""
 
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
+    unnamed: tuple[Pair, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What is to be said of pairs on neither side; empty if there are none."""
+        if not self.unnamed:
+            return ""
+        count, few = len(self.unnamed), ", ".join(pair.name for pair in self.unnamed[:3])
+        return (
+            f"The split does not name {count} of the data's pictures "
+            f"({few}{', ...' if count > 3 else ''}): "
+            f"{'it is' if count == 1 else 'they are'} neither trained on nor kept out."
+        )
 
     def save(self, path: Path) -> None:
         """Write the names as JSON; ``data.split`` reads them back."""
@@ -59,12 +76,15 @@ def hold_out(pairs: Sequence[Pair], settings: DataSettings) -> Split:
         raise DataError(
             f"Of {len(pairs)} {what}, {len(split.validation)} would be kept out of training. "
             "Set data.holdout_every and data.holdout_first so that both sides have some."
+            + (PAGES_APART if not settings.group and any(pair.together for pair in pairs) else "")
         )
     return split
 
 
 def group_pairs(pairs: Sequence[Pair], pattern: str) -> dict[str, list[Pair]]:
-    """Pairs by patient, sequence or well, in sorted order; without a pattern each is a group.
+    """Pairs by patient, sequence or well, in sorted order.
+
+    Without a pattern each is a group, but for pages of one file, which are one.
 
     Raises
     ------
@@ -73,7 +93,8 @@ def group_pairs(pairs: Sequence[Pair], pattern: str) -> dict[str, list[Pair]]:
     """
     groups: dict[str, list[Pair]] = {}
     for pair in sorted(pairs, key=lambda pair: pair.name):
-        groups.setdefault(group_of(pair.name, pattern), []).append(pair)
+        name = group_of(pair.name, pattern) if pattern else pair.together or pair.name
+        groups.setdefault(name, []).append(pair)
     return dict(sorted(groups.items()))
 
 
@@ -94,7 +115,7 @@ def group_of(name: str, pattern: str) -> str:
 
 
 def read_split(path: Path, pairs: Sequence[Pair]) -> Split:
-    """Split by a file that `Split.save` wrote.
+    """Split by a file that `Split.save` wrote; what it does not name is in ``unnamed``.
 
     Raises
     ------
@@ -120,4 +141,5 @@ def read_split(path: Path, pairs: Sequence[Pair]) -> Split:
     if not all(sides):
         raise DataError(f"The split {path.name} leaves nothing on one of its sides.")
     train, validation = (tuple(known[name] for name in side) for side in sides)
-    return Split(train, validation)
+    neither = known.keys() - set(named)
+    return Split(train, validation, tuple(pair for pair in pairs if pair.name in neither))

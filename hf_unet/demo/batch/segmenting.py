@@ -24,8 +24,7 @@ from hf_unet.demo.store import Store
 from hf_unet.demo.uploads import read_page, read_truth
 from hf_unet.errors import ImageError
 from hf_unet.exports import read_instances_tiff, read_mask_png, read_stack_tiff
-from hf_unet.judgement import true_mask
-from hf_unet.metrics import class_counts
+from hf_unet.judgement import counts_of
 from hf_unet.network import SegmentationNetwork
 
 MOST_IMAGES = 500
@@ -206,8 +205,7 @@ def _rows(
                 result = segment_within(network, pixels, stoppable(event, of_tiles))
                 counts = None
                 if labels is not None:
-                    known = true_mask(result, labels)
-                    counts = class_counts(known, result.mask, len(result.classes))
+                    counts = counts_of(result, labels)
                 folder = _new_folder(task, pixels.page, pages, batch.folders)
                 row = row_of(task, folder, result, counts)
                 with tempfile.TemporaryDirectory() as place:

@@ -53,7 +53,7 @@ def judge_scene(shown: Shown) -> Scene:
         for number, (name, plane) in enumerate(planes.items()):
             layers.append(_confusion_layer(f"confusion-{number}-", name, plane))
             settings["hidden"].append(f"confusion-{number}-")
-    if labels.kind == "instances":
+    if labels.kind == "instances" and labels.known is None:
         layers.append(_match_layer(labels.instances(), result.instances))
         settings["hidden"].append("matches")
     layers += [mask_layer(shown), object_layer(result.instances), truth_layer(shown)]
