@@ -22,8 +22,10 @@ from hf_unet import ImageError, LabelError, ModelError, UNet
 from hf_unet.cards.card import card_of
 from hf_unet.repositories.sample_tile import DRAWN, read_sample
 from hf_unet.training import loop, run_folder
+from hf_unet.training.checks import check_data
 from hf_unet.training.datasets import find_pairs
 from hf_unet.training.evaluation import evaluate
+from hf_unet.training.figures import kept_out
 from hf_unet.training.loop import DivergedError, train
 from hf_unet.training.pairs import DataError
 from hf_unet.training.settings import DataSettings, Settings, SettingsError, settings_from
@@ -304,6 +306,59 @@ def test_a_finished_run_resumed_only_scores_again(
     assert same_weights(run / "last", finished / "last")
 
 
+def one_more(data: Path, folder: Path, name: str) -> Path:
+    """A copy of the data with one image more, so that a split drawn anew is another."""
+    shutil.copytree(data, folder)
+    for kind in ("image", "label"):
+        shutil.copy(folder / kind / "00.tif", folder / kind / f"{name}.tif")
+    return folder
+
+
+def test_a_resumed_run_keeps_its_split(
+    finished: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "discs"
+    shutil.copytree(finished, run)
+    before = (run / "split.json").read_bytes()
+    train(settings_of(), one_more(data, tmp_path / "more", "000"), run, resume=True)
+    assert (run / "split.json").read_bytes() == before
+    assert "The split does not name 1 of the data's pictures (000)" in capsys.readouterr().out
+    (tmp_path / "more" / "image" / "03.tif").unlink()
+    (tmp_path / "more" / "label" / "03.tif").unlink()
+    with pytest.raises(DataError, match=r"split\.json names 03, which is not in the data"):
+        train(settings_of(), tmp_path / "more", run, resume=True)
+
+
+def test_a_model_is_scored_on_what_its_run_kept_out(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
+    more = one_more(data, tmp_path / "more", "000")
+    model = UNet.from_pretrained(finished / "best")
+    pairs, trained_on = kept_out(model, settings_of().data, more)
+    assert [pair.name for pair in pairs] == ["00", "04"] and trained_on == 6
+    anew, _ = kept_out(model, settings_of().data, more, anew=True)
+    assert [pair.name for pair in anew] == ["00", "03", "07"]
+    assert not (finished / "best" / "split.json").exists()  # names may be those of patients
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"base_channels": 8}}, "other settings of its network"),
+        ({"optimizer": {"name": "sgd"}}, "other settings of its optimizer"),
+        ({"optimizer": {"ema": 0.9}}, "other settings of its optimizer"),
+        ({"data": {"holdout_every": 2}}, "other settings of its split"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(
+    finished: Path, data: Path, changes: dict[str, Any], words: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    with pytest.raises(SettingsError, match=f"The run in discs was begun with {words}"):
+        train(settings_of(**changes), data, finished, resume=True)
+    assert before == {p.name: p.read_bytes() for p in finished.iterdir() if p.is_file()}
+
+
 def test_a_run_is_not_overwritten(finished: Path, data: Path) -> None:
     before = (finished / "log.jsonl").read_bytes()
     with pytest.raises(FileExistsError, match=r"discs holds a run already\. Use --resume"):
@@ -392,6 +447,43 @@ def test_average_precision_needs_instances(tmp_path: Path) -> None:
         tifffile.imwrite(path, (tifffile.imread(path) > 0).astype(np.uint8))
     settings = settings_of(data={"kind": "classes"}, run={"keep": "average_precision"})
     refused(data, tmp_path / "run", settings, DataError, "needs labels that are instances")
+
+
+@pytest.mark.parametrize("keep", ["average_precision", "seg"])
+def test_figures_of_objects_need_objects_that_are_kept_out(tmp_path: Path, keep: str) -> None:
+    data = make_data(tmp_path / "data")
+    for name in ("00", "04"):
+        path = data / "label" / f"{name}.tif"
+        tifffile.imwrite(path, np.zeros_like(tifffile.imread(path)))
+    words = "with objects among those that are kept out of training, and there is none"
+    refused(data, tmp_path / "run", settings_of(run={"keep": keep}), DataError, words)
+
+
+def test_a_kept_out_image_of_other_channels_is_named(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    path = data / "image" / "04.tif"
+    five = np.stack([tifffile.imread(path)] * 5, axis=-1)
+    tifffile.imwrite(path, five, photometric="minisblack", planarconfig="contig")
+    words = "^04: The image has 5 channels and the model takes 1"
+    refused(data, tmp_path / "run", settings_of(), ImageError, words)
+    check = check_data(data, settings_of().data, ("background", "disc"))
+    assert [finding.sentence for finding in check.findings if finding.wrong] == [
+        "The images have different numbers of channels: 1 (00.tif), 5 (04.tif). A network takes "
+        "one number, so save them alike."
+    ]
+
+
+def test_a_kept_out_frame_of_which_nothing_is_known_is_named(tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    path = data / "label" / "04.tif"
+    tifffile.imwrite(path, np.zeros_like(tifffile.imread(path)))
+    settings = settings_of(data={"partial": ["04"]})
+    words = "04 is annotated in part and holds no object, so nothing of it is known"
+    refused(data, tmp_path / "run", settings, DataError, words)
+    check = check_data(data, settings.data, ("background", "disc"))
+    assert any(
+        finding.wrong and "nothing of it is known" in finding.sentence for finding in check.findings
+    )
 
 
 def test_a_loss_that_is_no_number_stops_the_run(

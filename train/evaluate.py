@@ -39,7 +39,7 @@ def main() -> int:
         "--settings",
         type=Path,
         help="the recipe (TOML) or settings.json it was trained by: says which images were kept "
-        "out of training (default: MODEL/settings.json)",
+        "out of training (default: MODEL/settings.json, and split.json in MODEL or its run)",
     )
     parser.add_argument(
         "--all", action="store_true", help="score every image: none of them was trained on"
@@ -75,7 +75,13 @@ def main() -> int:
     try:
         settings = settings_of(Repository(arguments.model), arguments.recipe, arguments.set)
         model = load_network(arguments.model, device=arguments.device)
-        scored, trained_on = kept_out(model, settings.data, arguments.data, every=arguments.all)
+        # Unless told otherwise, the split of its run, where that still lies beside the model.
+        anew = arguments.recipe is not None or any(
+            change.startswith("data.") for change in arguments.set or ()
+        )
+        scored, trained_on = kept_out(
+            model, settings.data, arguments.data, every=arguments.all, anew=anew
+        )
         if arguments.tune:
             chosen = tune(model, scored, settings.run.keep)
             model = load_network(arguments.model, device=arguments.device, **chosen)

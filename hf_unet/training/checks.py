@@ -15,7 +15,7 @@ from hf_unet.file_names import match_names
 from hf_unet.images import ScienceImage
 from hf_unet.labels import Labels
 from hf_unet.labels.ground_truth import has_background
-from hf_unet.training.datasets import check_partial, find_pairs, layout_of
+from hf_unet.training.datasets import NOTHING_KNOWN, check_partial, find_pairs, layout_of
 from hf_unet.training.files import stem_of
 from hf_unet.training.layouts import files_of_folders
 from hf_unet.training.paged import file_pairs
@@ -88,6 +88,7 @@ class _Tally:
 
     classes: tuple[str, ...]
     pixels: NDArray[np.int64]
+    channels: dict[int, str] = field(default_factory=dict)
     total: int = 0
     read: list[Pair] = field(default_factory=list)
     found: Counter[str] = field(default_factory=Counter)
@@ -232,6 +233,7 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
         return
     pixels = labels.stack().sum(axis=(1, 2), dtype=np.int64)
     tally.read.append(pair)
+    tally.channels.setdefault(len(image), _title(pair))
     tally.found[labels.found] += 1
     tally.kinds[labels.kind] += 1
     tally.pixels += pixels
@@ -239,7 +241,9 @@ def _check_one(pair: Pair, layout: str, tally: _Tally) -> Iterator[Finding]:
     if not pixels[_first_foreground(labels) :].any():
         what = f"nothing but {labels.classes[0]}" if len(pixels) > 1 else "nothing"
         yield Finding(f"The label {pair.source.name} holds {what}.", False)
-    if pair.truth.known is not None:
+    if pair.truth.known is not None and not pair.truth.known.any():
+        yield Finding(f"{NOTHING_KNOWN.format(_title(pair))} It teaches nothing: take it away.")
+    elif pair.truth.known is not None:
         yield Finding(f"{_title(pair)} is annotated in part: {labels.found}.", False)
     elif layout == "ctc" and image.pages == 1:  # in a stack's slices there may be any number
         tally.objects[pair.name] = len(np.unique(labels.array)) - 1
@@ -266,6 +270,12 @@ def _check_all(tally: _Tally) -> Iterator[Finding]:
     for name, pixels in zip(tally.classes, tally.pixels, strict=True):
         if not pixels:
             yield Finding(f"No label holds the class {name}: there is nothing to learn it from.")
+    if len(tally.channels) > 1 and set(tally.channels) != {1, 3}:  # grey and RGB become each other
+        some = ", ".join(f"{count} ({name})" for count, name in sorted(tally.channels.items()))
+        yield Finding(
+            f"The images have different numbers of channels: {some}. A network takes one number, "
+            "so save them alike."
+        )
     if len(tally.kinds) > 1:
         kinds = ", ".join(f"{count} {kind}" for kind, count in tally.kinds.most_common())
         yield Finding(

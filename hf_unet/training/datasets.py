@@ -1,15 +1,19 @@
 """A data folder -> pairs, whatever its layout, and whether they can be learnt from."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_unet.errors import ImageError
+from hf_unet.images import match_channels
 from hf_unet.training.layouts import LAYOUTS, recognise
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings, RunSettings, SettingsError
 from hf_unet.training.splits import Split
+
+NOTHING_KNOWN = "{} is annotated in part and holds no object, so nothing of it is known."
 
 
 def find_pairs(folder: Path, settings: DataSettings, classes: Sequence[str]) -> tuple[Pair, ...]:
@@ -67,14 +71,16 @@ def appearance(image: NDArray[np.float32]) -> str:
     return "bright" if float(np.median(image)) > 0.5 else "dark"
 
 
-def check_split(split: Split, run: RunSettings) -> None:
+def check_split(split: Split, run: RunSettings, in_channels: int) -> None:
     """Read every pair, so that what does not fit is said before the first step.
 
     Parameters
     ----------
     split : Split
     run : RunSettings
-        ``keep`` = "average_precision" or "seg" needs labels that are instances.
+        ``keep`` = "average_precision" or "seg" needs labels that are instances, and objects.
+    in_channels : int
+        Of the network.
 
     Raises
     ------
@@ -88,11 +94,40 @@ def check_split(split: Split, run: RunSettings) -> None:
         some |= bool((pair.labels.array != 0).any())
     if not some:
         raise DataError("None of the labels holds any foreground: there is nothing to learn.")
+    for pair in (*split.train, *split.validation):
+        try:
+            match_channels(pair.image, in_channels)
+        except ImageError as error:
+            raise ImageError(f"{pair.name}: {error}") from error
     for pair in split.validation:
-        pair.labels  # noqa: B018  read, so that it raises now
-    kinds = {pair.labels.kind for pair in split.validation[: run.validate_images or None]}
+        known = pair.truth.known
+        if known is not None and not known.any():
+            raise DataError(
+                f"{NOTHING_KNOWN.format(pair.name)} It cannot be kept out: take it away."
+            )
+    compared = split.validation[: run.validate_images or None]
+    kinds = {pair.labels.kind for pair in compared}
     if run.keep in ("average_precision", "seg") and "instances" not in kinds:
         raise DataError(
             f'run.keep = "{run.keep}" needs labels that are instances, and those kept out '
             f'of training are {", ".join(sorted(kinds))}. Set run.keep = "dice".'
         )
+    if run.keep in ("average_precision", "seg") and not any(
+        map(_counts_objects(run.keep), compared)
+    ):
+        where = "annotated in full " if run.keep == "average_precision" else ""
+        raise DataError(
+            f'run.keep = "{run.keep}" needs a picture {where}with objects among those that are '
+            'kept out of training, and there is none. Keep others out, or set run.keep = "dice".'
+        )
+
+
+def _counts_objects(figure: str) -> Callable[[Pair], bool]:
+    """Whether a pair adds to a figure of objects; one annotated in part has no false objects."""
+
+    def counts(pair: Pair) -> bool:
+        if pair.labels.kind != "instances" or not pair.labels.array.any():
+            return False
+        return figure == "seg" or pair.truth.known is None
+
+    return counts

@@ -1,6 +1,6 @@
 """The figures of a model repository: measured again on the data, and compared with metrics.json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from hf_unet.training.hub_data import resolve_data
 from hf_unet.training.measuring import measure
 from hf_unet.training.pairs import Pair
 from hf_unet.training.settings import DataSettings, Settings, SettingsError, read_settings
-from hf_unet.training.splits import hold_out
+from hf_unet.training.splits import SPLIT, Split, hold_out, read_split
 
 # What rounding may move. A pixel whose two likeliest classes are about as likely changes its class:
 # on the bundled networks' samples none of 100,000 in single precision on CPUs of several kinds,
@@ -35,7 +35,12 @@ _LEFT_OUT = {"threshold"}  # at which a figure was best: of equals it may be ano
 
 
 def kept_out(
-    model: SegmentationNetwork, settings: DataSettings, data: str | Path, *, every: bool = False
+    model: SegmentationNetwork,
+    settings: DataSettings,
+    data: str | Path,
+    *,
+    every: bool = False,
+    anew: bool = False,
 ) -> tuple[tuple[Pair, ...], int]:
     """Find annotated images that a network was not trained on.
 
@@ -47,7 +52,10 @@ def kept_out(
     data : str or Path
         A folder, or ``hub:user/name``.
     every : bool
-        Take all: it was trained on none of them.
+        Take all: it was trained on none of them. Else those that split.json in the model's folder
+        or in that of its run names, or if there is none, those that ``settings`` keep out.
+    anew : bool
+        Split by ``settings`` even so.
 
     Returns
     -------
@@ -62,8 +70,25 @@ def kept_out(
     pairs = find_pairs(resolve_data(data), settings, model.mask_classes)
     if every:
         return tuple(pairs), 0
-    split = hold_out(pairs, settings)
+    split = None if anew else _drawn(model.repository, pairs)
+    if split is None:
+        split = hold_out(pairs, settings)
     return split.validation, len(split.train)
+
+
+def _drawn(repository: Repository | None, pairs: Sequence[Pair]) -> Split | None:
+    """The split that a model on disk was trained by, if its run's folder still holds it.
+
+    Drawn anew, it would differ once an image came or went. It is not in the repository itself,
+    which may be published: the names of files can be those of patients.
+    """
+    if repository is None or not repository.is_folder:
+        return None
+    folder = Path(repository.name).resolve()
+    for path in (folder / SPLIT, folder.parent / SPLIT):
+        if path.is_file():
+            return read_split(path, pairs)
+    return None
 
 
 def settings_of(
@@ -116,7 +141,7 @@ def figure_faults(
         raise ModelError("The network is not as it was loaded from a model repository.")
     stored = read_metrics(repository)
     settings = settings_of(repository, recipe)
-    pairs, trained_on = kept_out(model, settings.data, data)
+    pairs, trained_on = kept_out(model, settings.data, data, anew=recipe is not None)
     measured = measure(model, settings, pairs, train_images=trained_on).metrics
     parameter = next(model.parameters())
     exact = parameter.device.type == "cpu" and parameter.dtype in (torch.float32, torch.float64)

@@ -33,6 +33,7 @@ from hf_unet.training.reports import draw_curves
 from hf_unet.training.run_folder import (
     LOG,
     append_log,
+    check_folder,
     cut_log,
     find_checkpoint,
     machine_name,
@@ -40,6 +41,7 @@ from hf_unet.training.run_folder import (
     renew_sample,
     runs_before,
     save_checkpoint,
+    split_of,
     write_card,
     write_config,
     write_metrics,
@@ -47,7 +49,7 @@ from hf_unet.training.run_folder import (
 )
 from hf_unet.training.samples import draw_samples
 from hf_unet.training.settings import Settings, SettingsError
-from hf_unet.training.splits import Split, hold_out
+from hf_unet.training.splits import Split
 from hf_unet.training.starting import start_network
 from hf_unet.training.tracking import logged_numbers, start_accelerator, start_tracker
 from hf_unet.training.tuning import tune
@@ -108,6 +110,7 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
         If the loss becomes infinite or NaN; names the draws of that batch.
     """
     accelerator = start_accelerator(settings, output)
+    check_folder(output, settings, resume=resume)
     set_seed(settings.run.seed)
     start = start_network(settings)
     model = start.network
@@ -116,10 +119,11 @@ def train(settings: Settings, data: Path, output: Path, *, resume: bool = False)
         settings.loss.name, multilabel=model.multilabel, channels=len(model.classes)
     )
     tiles = _share(settings.run.batch, accelerator.num_processes)
-    split = hold_out(find_pairs(data, settings.data, model.mask_classes), settings.data)
+    pairs = find_pairs(data, settings.data, model.mask_classes)
+    split = split_of(output, pairs, settings, resume=resume)
     if split.note:
         accelerator.print(split.note)
-    check_split(split, settings.run)
+    check_split(split, settings.run, model.in_channels)
     draws_per_step = settings.run.batch * settings.run.accumulate
     draws = Draws(
         split.train,

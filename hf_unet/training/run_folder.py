@@ -18,7 +18,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,32 +34,80 @@ from hf_unet.model import load_network
 from hf_unet.network import SegmentationNetwork
 from hf_unet.repositories.pretrained import CONFIG, Repository
 from hf_unet.repositories.sample_tile import made_again, make_sample, read_sample, write_sample
-from hf_unet.training.settings import Settings, SettingsError
-from hf_unet.training.splits import Split
+from hf_unet.training.pairs import Pair
+from hf_unet.training.settings import Settings, SettingsError, read_settings
+from hf_unet.training.splits import SPLIT, Split, hold_out, read_split
 
 CHECKPOINT = "checkpoint"
 REPLACED = "checkpoint.old"
 LOG = "log.jsonl"
 
 
-def prepare_folder(output: Path, settings: Settings, split: Split, *, resume: bool) -> None:
-    """Make the run folder and write what is known before the first step.
+def check_folder(output: Path, settings: Settings, *, resume: bool) -> None:
+    """Tell whether a run may be written there; nothing is.
 
     Raises
     ------
     FileExistsError
         If it holds a run already and ``resume`` is not asked for.
+    SettingsError
+        If ``resume`` is, and the settings are of another network, optimizer or split than the
+        run's: its checkpoint would not fit, or what it was trained on would count as kept out.
     """
     if not resume and any((output / name).exists() for name in (CHECKPOINT, REPLACED, METRICS)):
         raise FileExistsError(
             f"The run folder {output.name} holds a run already. Use --resume to go on with it, "
             "or give another --output."
         )
+    if resume and (output / SETTINGS).is_file():
+        stored = read_settings(output / SETTINGS)
+        for name, of in _FIXED.items():
+            if of(stored) != of(settings):
+                raise SettingsError(
+                    f"The run in {output.name} was begun with other settings of {name}, which "
+                    "cannot change on the way: resume it as it was begun, or give another --output."
+                )
+
+
+_FIXED: dict[str, Callable[[Settings], Any]] = {
+    "its network": lambda settings: settings.network,
+    "its optimizer": lambda settings: (settings.optimizer.name, bool(settings.optimizer.ema)),
+    "its split": lambda settings: (
+        settings.data.group,
+        settings.data.holdout,
+        settings.data.holdout_every,
+        settings.data.holdout_first,
+        settings.data.folds,
+        settings.data.fold,
+        settings.data.split,
+    ),
+}
+"""What a checkpoint and the figures of a run rest on."""
+
+
+def split_of(output: Path, pairs: Sequence[Pair], settings: Settings, *, resume: bool) -> Split:
+    """The split of a run: as it was drawn when the run began, if it is resumed.
+
+    Drawn anew, it would differ once an image came or went, and images that the network has seen
+    would count as kept out.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be split so, or images of the run are no longer there.
+    """
+    if resume and (output / SPLIT).is_file():
+        return read_split(output / SPLIT, pairs)
+    return hold_out(pairs, settings.data)
+
+
+def prepare_folder(output: Path, settings: Settings, split: Split, *, resume: bool) -> None:
+    """Make the run folder and write what is known before the first step."""
     output.mkdir(parents=True, exist_ok=True)
     settings.save(output / SETTINGS)
     if not resume:  # what a run left that stopped before its first checkpoint
         (output / LOG).unlink(missing_ok=True)
-    split.save(output / "split.json")
+    split.save(output / SPLIT)
 
 
 def find_checkpoint(output: Path) -> Path | None:

@@ -10,6 +10,9 @@ from hf_unet.exports.files import write_whole
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings
 
+SPLIT = "split.json"
+"""Name of the file in a run folder that says which pairs were trained on."""
+
 PAGES_APART = (
     ' Pages of one file stay on one side; data.group = "(.+)" makes each a group of its own.'
 )
