@@ -1,13 +1,11 @@
 """A data folder -> pairs, whatever its layout, and whether they can be learnt from."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.errors import ImageError
-from hf_unet.images import match_channels
 from hf_unet.training.layouts import LAYOUTS, recognise
 from hf_unet.training.pairs import DataError, Pair
 from hf_unet.training.settings import DataSettings, RunSettings, SettingsError
@@ -94,12 +92,8 @@ def check_split(split: Split, run: RunSettings, in_channels: int) -> None:
         some |= bool((pair.labels.array != 0).any())
     if not some:
         raise DataError("None of the labels holds any foreground: there is nothing to learn.")
-    for pair in (*split.train, *split.validation):
-        try:
-            match_channels(pair.image, in_channels)
-        except ImageError as error:
-            raise ImageError(f"{pair.name}: {error}") from error
-    for pair in split.validation:
+    for pair in split.validation:  # those trained on are matched as the draws take them in
+        pair.matched(in_channels)
         known = pair.truth.known
         if known is not None and not known.any():
             raise DataError(
@@ -113,7 +107,7 @@ def check_split(split: Split, run: RunSettings, in_channels: int) -> None:
             f'of training are {", ".join(sorted(kinds))}. Set run.keep = "dice".'
         )
     if run.keep in ("average_precision", "seg") and not any(
-        map(_counts_objects(run.keep), compared)
+        _counts(pair, run.keep) for pair in compared
     ):
         where = "annotated in full " if run.keep == "average_precision" else ""
         raise DataError(
@@ -122,12 +116,8 @@ def check_split(split: Split, run: RunSettings, in_channels: int) -> None:
         )
 
 
-def _counts_objects(figure: str) -> Callable[[Pair], bool]:
+def _counts(pair: Pair, figure: str) -> bool:
     """Whether a pair adds to a figure of objects; one annotated in part has no false objects."""
-
-    def counts(pair: Pair) -> bool:
-        if pair.labels.kind != "instances" or not pair.labels.array.any():
-            return False
-        return figure == "seg" or pair.truth.known is None
-
-    return counts
+    if pair.labels.kind != "instances" or not pair.labels.array.any():
+        return False
+    return figure == "seg" or pair.truth.known is None

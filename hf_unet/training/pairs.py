@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_unet.errors import LabelError
+from hf_unet.errors import ImageError, LabelError
 from hf_unet.images import ScienceImage, match_channels, normalize, read_image
 from hf_unet.labels import CocoFile, Labels, read_labels
 from hf_unet.labels.ground_truth import Kind
@@ -265,7 +265,14 @@ class Pair:
 
     def scaled(self, in_channels: int, normalization: str) -> NDArray[np.float32]:
         """(in_channels, H, W) float32 image as the network gets it."""
-        return normalize(match_channels(self.image, in_channels), normalization)
+        return normalize(self.matched(in_channels), normalization)
+
+    def matched(self, in_channels: int) -> NDArray[Any]:
+        """The image with as many channels; an ImageError that names the pair if it has others."""
+        try:
+            return match_channels(self.image, in_channels)
+        except ImageError as error:
+            raise ImageError(f"{self.name}: {error}") from error
 
     def forget(self) -> None:
         """Let go of what was read."""
