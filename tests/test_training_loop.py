@@ -459,6 +459,14 @@ def test_figures_of_objects_need_objects_that_are_kept_out(tmp_path: Path, keep:
     refused(data, tmp_path / "run", settings_of(run={"keep": keep}), DataError, words)
 
 
+def test_average_precision_needs_a_picture_annotated_in_full(data: Path, tmp_path: Path) -> None:
+    settings = settings_of(
+        data={"partial": ["00", "04"]}, run={"keep": "average_precision", "steps": 1}
+    )
+    words = "a picture annotated in full with objects among those that are kept out"
+    refused(data, tmp_path / "run", settings, DataError, words)
+
+
 def test_a_kept_out_image_of_other_channels_is_named(tmp_path: Path) -> None:
     data = make_data(tmp_path / "data")
     path = data / "image" / "04.tif"
